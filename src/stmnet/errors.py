@@ -1,0 +1,35 @@
+"""What goes wrong for a reason the user can mend. The command line prints these in one line."""
+
+from __future__ import annotations
+
+
+class StmnetError(Exception):
+    """A problem with the user's input: the message names the thing, the value and the remedy."""
+
+
+class VideoError(StmnetError):
+    """A video that cannot give the frames asked for."""
+
+
+class TruncatedVideoError(VideoError):
+    """A video that ends before the frames its header or packets promise."""
+
+    def __init__(self, message: str, *, num_decoded: int) -> None:
+        super().__init__(message)
+        self.num_decoded = num_decoded
+
+
+class DatasetError(StmnetError):
+    """A data set whose lists or files are not as published."""
+
+
+class CheckpointError(StmnetError):
+    """A checkpoint that is not one, or does not fit."""
+
+
+class RecipeError(StmnetError):
+    """A recipe with an unknown key, a wrong value or an impossible combination."""
+
+
+class UnknownModelError(StmnetError):
+    """A model name or option that the zoo does not have."""

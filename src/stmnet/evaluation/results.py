@@ -1,0 +1,66 @@
+"""What a test leaves behind: scores with their targets, and what the report page shows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training log. Losses are cross-entropies in nats, accuracies are in [0, 1]."""
+
+    epoch: int
+    train_loss: float
+    train_top1: float
+    validation_loss: float
+    validation_top1: float
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """One network's scores on a test split.
+
+    `probabilities` (clips, classes) float32, rows sum to one; `targets` (clips,) int64;
+    rows in the order of `TestReport.videos`.
+    """
+
+    name: str
+    model: str
+    num_parameters: int
+    probabilities: torch.Tensor
+    targets: torch.Tensor
+    history: tuple[EpochRecord, ...] = ()
+    training_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class FeatureExample:
+    """What the first STM block sees in one clip (as in the paper's Fig. 1).
+
+    `frames` (T, 3, H, W) uint8; `cstm` and `cmm` (T, h, w) float32, the mean magnitude over the
+    channels of the first CSTM's and the first CMM's output.
+    """
+
+    video: Path
+    label: str
+    frames: torch.Tensor
+    cstm: torch.Tensor
+    cmm: torch.Tensor
+
+
+@dataclass(frozen=True)
+class TestReport:
+    """Everything the page is made of. `results` come in the order in which they are shown."""
+
+    __test__ = False  # the field says "test"; pytest must not collect it
+
+    title: str
+    dataset: str
+    label_names: tuple[str, ...]
+    videos: tuple[Path, ...]
+    results: tuple[ModelResult, ...]
+    feature_examples: tuple[FeatureExample, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
