@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class StmnetError(Exception):
     """A problem with the user's input: the message names the thing, the value and the remedy."""
@@ -33,3 +35,11 @@ class RecipeError(StmnetError):
 
 class UnknownModelError(StmnetError):
     """A model name or option that the zoo does not have."""
+
+
+class Stopped(Exception):
+    """A training run was asked to stop by a signal, and has saved where it was."""
+
+    def __init__(self, checkpoint: Path, signal_number: int) -> None:
+        super().__init__(f"stopped; {checkpoint} holds where. Go on with --resume.")
+        self.signal_number = signal_number

@@ -7,16 +7,7 @@ from pathlib import Path
 
 import torch
 
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of a training log. Losses are cross-entropies in nats, accuracies are in [0, 1]."""
-
-    epoch: int
-    train_loss: float
-    train_top1: float
-    validation_loss: float
-    validation_top1: float
+from stmnet.evaluation.history import EpochRecord
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,239 @@
+"""`stmnet VERB`: one function a verb, and no logic. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stmnet import __version__
+from stmnet.errors import Stopped, StmnetError
+
+if TYPE_CHECKING:
+    from stmnet.recognizer import Prediction
+
+USER_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for what the user can mend, else 1."""
+    parser = make_parser()
+    arguments, overrides = parser.parse_known_args(argv)
+    if overrides and arguments.verb != "train":
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    arguments.overrides = overrides
+    try:
+        code: int = arguments.run(arguments)
+    except StmnetError as error:
+        if arguments.debug:
+            raise
+        return complain(str(error), USER_ERROR)
+    except Stopped as stop:
+        return complain(str(stop), 128 + stop.signal_number)
+    except KeyboardInterrupt:
+        return complain("stopped by Ctrl-C", 130)
+    except Exception as error:
+        if arguments.debug:
+            raise
+        reason = " ".join(str(error).split())
+        return complain(f"{type(error).__name__}: {reason} (--debug shows where)", 1)
+    return code
+
+
+def complain(message: str, code: int) -> int:
+    """Say on stderr, in one line, what went wrong."""
+    print(f"stmnet: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All verbs with their options."""
+    parser = argparse.ArgumentParser(
+        prog="stmnet", description="Recognise actions in video with STM, a 2D network.",
+    )
+    parser.add_argument("--version", action="version", version=f"stmnet {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:  # noqa: A002, ANN401
+        added = verbs.add_parser(
+            name,
+            parents=[common],
+            help=help,
+            description=help,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    added = verb("predict", predict, "Recognise the action in videos.")
+    added.add_argument(
+        "videos",
+        nargs="*",
+        type=Path,
+        help="video files, or folders of them; none: the sample clips that come with stmnet",
+    )
+    added.add_argument("--model", default="motion", help="a name, a checkpoint, or a run's folder")
+    added.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to show")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+
+    added = verb("train", train, "Train a network by a recipe.")
+    added.add_argument("recipe", type=Path, help="a YAML file; see recipes/")
+    added.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    added.usage = "stmnet train RECIPE [--resume] [--KEY VALUE ...]"
+    added.epilog = "Every key of a recipe can be set here, as in --optimizer.epochs 10."
+
+    added = verb("test", test, "Test a checkpoint on a data set and write a report page.")
+    added.add_argument("checkpoint", type=Path, help="a run's folder, or a checkpoint in it")
+    added.add_argument("--dataset", help="default: the one of the run's recipe")
+    added.add_argument("--root", help="the data set's folder; default: the recipe's")
+    added.add_argument("--split", default="test", help="default: test")
+    added.add_argument("--report", type=Path, help="default: report.html in the run's folder")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+
+    added = verb("prepare", prepare, "Make a data set ready for training.")
+    added.add_argument("dataset", choices=["motion"], help="motion: generate the motion set")
+    added.add_argument("--out", type=Path, required=True, help="the folder to write")
+    added.add_argument("--seed", type=int, default=0)
+    added.add_argument("--train", type=int, default=200, help="clips a class (default 200)")
+    added.add_argument("--validation", type=int, default=20, help="clips a class (default 20)")
+    added.add_argument("--test", type=int, default=50, help="clips a class (default 50)")
+
+    added = verb("demo", demo, "See STM read motion where a network without time cannot.")
+    added.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
+    added.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """`stmnet predict VIDEO...`: a table, or one JSON object."""
+    from stmnet.recognizer import load
+    from stmnet.shipped import shipped
+    from stmnet.video.reader import find_videos
+
+    videos = find_videos(arguments.videos or [shipped("samples")])
+    recognizer = load(arguments.model)
+    predictions: list[Prediction] = []
+    errors: dict[str, str] = {}
+    for video in videos:
+        try:
+            predictions.append(recognizer(video, top_k=arguments.top))
+        except StmnetError as error:
+            errors[str(video)] = str(error)
+            complain(str(error), USER_ERROR)
+            continue
+        for warning in predictions[-1].warnings:
+            complain(f"warning: {warning}", 0)
+    if arguments.json:
+        print_json(
+            {
+                "model": arguments.model,
+                "predictions": [
+                    {
+                        "video": prediction.video,
+                        "label": prediction.label,
+                        "top": [
+                            {"label": label, "probability": probability}
+                            for label, probability in prediction.top
+                        ],
+                        "warnings": list(prediction.warnings),
+                    }
+                    for prediction in predictions
+                ],
+                "errors": errors,
+            }
+        )
+    elif predictions:
+        print_predictions(predictions)
+    return USER_ERROR if errors else 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """`stmnet train RECIPE`."""
+    from stmnet.training.recipe import load_recipe
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+
+    from stmnet.training.run import train as run
+
+    output = run(recipe, resume=arguments.resume)
+    print(f"weights  {output / 'model.safetensors'}")
+    return 0
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """`stmnet test CHECKPOINT`: a table and a page, or one JSON object."""
+    from stmnet.evaluation.testing import test_checkpoint
+
+    outcome = test_checkpoint(
+        arguments.checkpoint,
+        dataset=arguments.dataset,
+        root=arguments.root,
+        split=arguments.split,
+        report=arguments.report,
+    )
+    metrics = outcome.metrics
+    if arguments.json:
+        print_json(
+            {
+                "checkpoint": str(arguments.checkpoint),
+                "split": arguments.split,
+                "clips": metrics.num_clips,
+                "top1": metrics.top1,
+                "top5": metrics.top5,
+                "mean_class_accuracy": metrics.mean_class_accuracy,
+                "report": str(outcome.page),
+            }
+        )
+    else:
+        print(f"clips                {metrics.num_clips}")
+        print(f"top-1                {metrics.top1:.1%}")
+        print(f"top-5                {metrics.top5:.1%}")
+        print(f"mean class accuracy  {metrics.mean_class_accuracy:.1%}")
+        print(f"page                 {outcome.page}")
+    return 0
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """`stmnet prepare motion --out DIR`."""
+    from stmnet.data.motion import SplitSizes
+    from stmnet.demo import generate_with_progress
+
+    sizes = SplitSizes(arguments.train, arguments.validation, arguments.test)
+    generate_with_progress(arguments.out, seed=arguments.seed, clips_per_class=sizes)
+    print(f"data  {arguments.out}")
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """`stmnet demo`: the two accuracies and the page's path come last."""
+    from stmnet.demo import run_demo
+
+    outcome = run_demo(arguments.out, seed=arguments.seed)
+    for name, top1 in outcome.top1.items():
+        print(f"{name} top-1  {top1:.1%}")
+    print(f"page       {outcome.page.resolve()}")
+    return 0
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401
+    """Print one JSON object and nothing else on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_predictions(predictions: Sequence[Prediction]) -> None:
+    """A table with a row a video and its likeliest labels."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("video", "action", "probability", box=None, header_style="bold", pad_edge=False)
+    for prediction in predictions:
+        for rank, (label, probability) in enumerate(prediction.top):
+            style = "bold" if rank == 0 else "dim"
+            video = Path(prediction.video).name if rank == 0 else ""
+            table.add_row(video, label, f"{probability:.1%}", style=style)
+    Console().print(table)

@@ -1,0 +1,230 @@
+"""From a list of clips to batches: the data sets that decode, and the loaders around them.
+
+Every training sample has a seed of its own, made of the run's seed, the epoch and the clip's
+number: the same sample comes whatever the number of workers, and after a resumed run too.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stmnet.data.records import ClipList
+from stmnet.data.sampling import center_segment_indices, random_segment_indices
+from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
+from stmnet.video.reader import probe, read_frames
+
+EpochAndClip = tuple[int, int]
+"""What a training sampler asks its data set for: the epoch, and the clip's number."""
+
+
+
+class Sample(NamedTuple):
+    """`frames` (T, 3, H, W) uint8 and `label`, or why there are none: `unreadable`, one line.
+
+    A worker process hands problems over as text: exceptions lose their type on the way.
+    """
+
+    frames: Tensor | None
+    label: int
+    unreadable: str | None = None
+
+
+class Batch(NamedTuple):
+    """`frames` (N, T, 3, H, W) uint8, `labels` (N,) int64, and the clips that are missing.
+
+    N may be less than the batch size, even 0, where clips could not be read.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    unreadable: list[str]
+
+
+def read_clip(video: Path, choose_indices: Callable[[int], list[int]]) -> Tensor:
+    """Read the frames that `choose_indices` picks, given how many there are: (T, 3, H, W) uint8.
+
+    Where fewer can be decoded than the packets promise (a cut file), it picks again from those.
+    Raises `VideoError`.
+    """
+    num_frames = probe(video).num_frames
+    try:
+        return read_frames(video, choose_indices(num_frames))
+    except TruncatedVideoError as error:
+        if error.num_decoded == 0:
+            raise
+        return read_frames(video, choose_indices(error.num_decoded))
+
+
+def read_center(video: Path, num_frames: int) -> Tensor:
+    """Read the middle frames of `num_frames` segments: (num_frames, 3, H, W) uint8."""
+    return read_clip(video, lambda length: center_segment_indices(length, num_frames))
+
+
+class TrainingClips(Dataset[Sample]):
+    """Randomly sampled and augmented clips; takes (epoch, clip number) as its index."""
+
+    def __init__(
+        self,
+        clip_list: ClipList,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+        *,
+        seed: int,
+    ) -> None:
+        self.clips = clip_list.clips
+        self.num_frames = preprocessing.num_frames
+        self.seed = seed
+        self.view = augmentation.view(
+            preprocessing.crop_size, mirrored_labels=clip_list.mirrored_labels()
+        )
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: EpochAndClip) -> Sample:
+        epoch, index = key
+        clip = self.clips[index]
+        generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch, index))
+
+        def choose_indices(num_frames: int) -> list[int]:
+            return random_segment_indices(num_frames, self.num_frames, generator)
+
+        try:
+            frames = read_clip(clip.video, choose_indices)
+        except VideoError as error:
+            return Sample(None, clip.label, str(error))
+        # torchvision's transforms draw from the global generator: lend it the sample's state.
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(generator.get_state())
+            return Sample(*self.view(frames, clip.label))
+
+
+class EvaluationClips(Dataset[Sample]):
+    """The centre view of every clip."""
+
+    def __init__(self, clip_list: ClipList, preprocessing: Preprocessing) -> None:
+        self.clips = clip_list.clips
+        self.num_frames = preprocessing.num_frames
+        self.view = preprocessing.center_view()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        clip = self.clips[index]
+        try:
+            frames = read_center(clip.video, self.num_frames)
+        except VideoError as error:
+            return Sample(None, clip.label, str(error))
+        return Sample(self.view(frames), clip.label)
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack the samples that could be read; carry along why the others could not."""
+    frames = [sample.frames for sample in samples if sample.frames is not None]
+    labels = [sample.label for sample in samples if sample.frames is not None]
+    return Batch(
+        frames=torch.stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
+        labels=torch.tensor(labels, dtype=torch.int64),
+        unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
+    )
+
+
+class EpochSampler(Sampler[EpochAndClip]):
+    """All clips in an order of the epoch's own; after a resume, from where the epoch was left."""
+
+    def __init__(self, num_clips: int, *, seed: int) -> None:
+        self.num_clips = num_clips
+        self.seed = seed
+        self.epoch = 0
+        self.num_clips_done = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass; the trainer calls it at each epoch's start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_clips
+
+    def __iter__(self) -> Iterator[EpochAndClip]:
+        generator = torch.Generator().manual_seed(_sample_seed(self.seed, self.epoch))
+        order = torch.randperm(self.num_clips, generator=generator).tolist()
+        todo = order[self.num_clips_done :]
+        self.num_clips_done = 0
+        for index in todo:
+            yield self.epoch, index
+
+
+class TrainingLoader(DataLoader[Sample]):
+    """Batches of a training epoch, which can be left in its middle and taken up again.
+
+    `num_batches_trained` is set by the training loop after every step: the loader itself has
+    always fetched more than was trained on.
+    """
+
+    def __init__(
+        self, clips: TrainingClips, *, batch_size: int, num_workers: int, pin_memory: bool
+    ) -> None:
+        if len(clips) < batch_size:
+            raise DatasetError(
+                f"{len(clips)} training clips are fewer than one batch of {batch_size}. "
+                "Lower data.batch_size."
+            )
+        self.epoch_sampler = EpochSampler(len(clips), seed=clips.seed)
+        self.num_batches_trained = 0
+        super().__init__(
+            clips,
+            batch_size=batch_size,
+            sampler=self.epoch_sampler,
+            drop_last=True,
+            **_worker_options(num_workers, pin_memory),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"num_batches_trained": self.num_batches_trained}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert self.batch_size is not None
+        num_batches = state["num_batches_trained"] % len(self)
+        self.epoch_sampler.num_clips_done = num_batches * self.batch_size
+
+
+def evaluation_loader(
+    clips: EvaluationClips, *, batch_size: int, num_workers: int, pin_memory: bool
+) -> DataLoader[Sample]:
+    """Batches of all clips in the order of their list."""
+    return DataLoader(
+        clips, batch_size=batch_size, shuffle=False, **_worker_options(num_workers, pin_memory)
+    )
+
+
+def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
+    return {
+        "num_workers": num_workers,
+        "pin_memory": pin_memory,
+        "persistent_workers": num_workers > 0,
+        "collate_fn": collate,
+        "worker_init_fn": _prepare_worker,
+        # A generator of its own keeps the loader from drawing on the global one, which a resumed
+        # run restores.
+        "generator": torch.Generator(),
+    }
+
+
+def _prepare_worker(_: int) -> None:
+    # Ctrl-C reaches the whole group of processes; only the trainer decides how to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _sample_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,44 @@
+"""What the first STM block sees in a clip, as in the paper's Fig. 1 (g) and (h)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from stmnet.evaluation.results import FeatureExample
+from stmnet.models.stm import CMM, CSTM
+from stmnet.recognizer import Recognizer
+
+
+def has_stm_blocks(network: nn.Module) -> bool:
+    """Whether there is a CSTM and a CMM to look into."""
+    kinds = {type(module) for module in network.modules()}
+    return {CSTM, CMM} <= kinds
+
+
+def first_block_features(recognizer: Recognizer, video: Path, label: str) -> FeatureExample:
+    """The centre view of a video beside the mean magnitudes of the first CSTM's and CMM's output.
+
+    Raises `VideoError`.
+    """
+    frames = recognizer.read_view(video)
+    cstm = _first(recognizer.network, CSTM)
+    cmm = _first(recognizer.network, CMM)
+    seen: dict[nn.Module, Tensor] = {}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # (T, C, h, w) -> (T, h, w)
+        seen[module] = output.abs().mean(dim=1).float().cpu()
+
+    hooks = [module.register_forward_hook(keep) for module in (cstm, cmm)]
+    try:
+        recognizer.probabilities(frames.unsqueeze(0))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return FeatureExample(video=video, label=label, frames=frames, cstm=seen[cstm], cmm=seen[cmm])
+
+
+def _first(network: nn.Module, kind: type[nn.Module]) -> nn.Module:
+    return next(module for module in network.modules() if isinstance(module, kind))

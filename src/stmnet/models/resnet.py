@@ -1,0 +1,161 @@
+"""The one 2D trunk: a ResNet that takes a block, sees each frame alone and averages the scores.
+
+With its own blocks it is TSN. Other networks hand in blocks that look along time. Every part that
+torchvision's ResNet has too carries torchvision's name, so ImageNet weights load by name.
+
+Source: He et al., "Deep residual learning" (stride in the bottleneck's 3x3, as torchvision);
+Wang et al., "Temporal segment networks" (consensus by averaging).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class BlockBuilder(Protocol):
+    """What the trunk calls to make a block: one of the classes below, or a class made of them."""
+
+    def __call__(
+        self, in_channels: int, channels: int, *, stride: int, num_frames: int
+    ) -> BasicBlock | Bottleneck: ...
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    """The projection on the skip path, or None where the identity fits."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, the first one strided (ResNet-18 and 34)."""
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(
+        self, in_channels: int, channels: int, *, stride: int = 1, num_frames: int
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(in_channels, channels, stride)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        identity = frames if self.downsample is None else self.downsample(frames)
+        features = self.relu(self.bn1(self.conv1(frames)))
+        features = self.bn2(self.conv2(features))
+        return self.relu(features + identity)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (strided), 1x1 convolutions (ResNet-50 and 101)."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(
+        self, in_channels: int, channels: int, *, stride: int = 1, num_frames: int
+    ) -> None:
+        super().__init__()
+        out_channels = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(in_channels, out_channels, stride)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        identity = frames if self.downsample is None else self.downsample(frames)
+        features = self.relu(self.bn1(self.conv1(frames)))
+        features = self.relu(self.bn2(self.conv2(features)))
+        features = self.bn3(self.conv3(features))
+        return self.relu(features + identity)
+
+
+class ResNet(nn.Module):
+    """A 2D ResNet over the frames of a clip, with temporal average pooling of the scores.
+
+    Input: (N, T, 3, H, W) float, normalised, T = `num_frames`. Output: logits (N, `num_classes`).
+
+    `blocks_per_stage` counts the blocks of the four stages; `width` is the number of channels of
+    the stem (64 in the papers; smaller makes the whole network narrower).
+
+    Paper silent: dropout before the classifier. 0.5 as in the TSN/TSM line.
+    """
+
+    def __init__(
+        self,
+        build_block: BlockBuilder,
+        blocks_per_stage: Sequence[int],
+        *,
+        num_classes: int,
+        num_frames: int,
+        width: int = 64,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+
+        self._in_channels = width
+        self.layer1 = self._stage(build_block, blocks_per_stage[0], width, stride=1)
+        self.layer2 = self._stage(build_block, blocks_per_stage[1], width * 2, stride=2)
+        self.layer3 = self._stage(build_block, blocks_per_stage[2], width * 4, stride=2)
+        self.layer4 = self._stage(build_block, blocks_per_stage[3], width * 8, stride=2)
+
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self._in_channels, num_classes)
+        self.reset_parameters()
+
+    def _stage(
+        self, build_block: BlockBuilder, num_blocks: int, channels: int, *, stride: int
+    ) -> nn.Sequential:
+        blocks = []
+        for block_stride in [stride] + [1] * (num_blocks - 1):
+            block = build_block(
+                self._in_channels, channels, stride=block_stride, num_frames=self.num_frames
+            )
+            blocks.append(block)
+            self._in_channels = channels * block.expansion
+        return nn.Sequential(*blocks)
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights: He et al.'s normal for convolutions, N(0, 0.001) for the classifier.
+
+        The temporal parts of other networks' blocks are no `nn.Conv2d` and keep their own start.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.fc.weight, std=0.001)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.ndim != 5 or clips.shape[1:3] != (self.num_frames, 3):
+            raise ValueError(
+                f"this network takes (N, {self.num_frames}, 3, H, W), not {tuple(clips.shape)}"
+            )
+        # (N, T, 3, H, W) -> (N*T, 3, H, W), channels_last
+        frames = clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        features = self.maxpool(self.relu(self.bn1(self.conv1(frames))))
+        features = self.layer4(self.layer3(self.layer2(self.layer1(features))))
+        features = self.avgpool(features).flatten(1)  # (N*T, C)
+        logits = self.fc(self.dropout(features))
+        # (N*T, K) -> (N, T, K) -> (N, K): temporal average pooling
+        return logits.unflatten(0, (-1, self.num_frames)).mean(dim=1)

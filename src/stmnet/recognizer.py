@@ -1,0 +1,180 @@
+"""A network with its label names and its preprocessing: what a user loads, calls and saves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stmnet.data.clips import read_center
+from stmnet.data.transforms import Preprocessing
+from stmnet.errors import CheckpointError, VideoError
+from stmnet.models.weights import read_checkpoint_file
+from stmnet.models.zoo import build_model
+from stmnet.shipped import shipped
+from stmnet.video.reader import probe
+
+METADATA_KEY = "stmnet"
+PACKAGED = ("motion",)
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is needed, beside the weights, to recognise a video; stored with the weights.
+
+    `label_names` are in the order of the network's scores.
+    """
+
+    model: str
+    label_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        return build_model(
+            self.model,
+            num_classes=len(self.label_names),
+            num_frames=self.preprocessing.num_frames,
+            **self.options,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, for JSON and for checkpoints."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Card:
+        """The inverse of `to_dict`."""
+        preprocessing = dict(plain["preprocessing"])
+        preprocessing["mean"] = tuple(preprocessing["mean"])
+        preprocessing["std"] = tuple(preprocessing["std"])
+        return cls(
+            model=plain["model"],
+            label_names=tuple(plain["label_names"]),
+            preprocessing=Preprocessing(**preprocessing),
+            options=dict(plain["options"]),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a recogniser says of one video.
+
+    `top` holds (label name, probability) pairs, the likeliest first; `warnings` what was wrong
+    with the video and did not stop it from being read.
+    """
+
+    video: str
+    top: tuple[tuple[str, float], ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The likeliest label's name."""
+        return self.top[0][0]
+
+
+class Recognizer:
+    """A network that recognises videos: `recognizer("clip.mp4").label`."""
+
+    def __init__(self, network: nn.Module, card: Card) -> None:
+        self.network = network.eval()
+        self.card = card
+
+    def __call__(self, video: str | Path, top_k: int = 5) -> Prediction:
+        """Recognise the centre view of a video file.
+
+        A video that ends too early is recognised from what is there, with a warning. Raises
+        `VideoError` for one that cannot be read, or has one frame only: that shows no motion.
+        """
+        video = Path(video)
+        info = probe(video)
+        if info.num_frames == 1:
+            raise VideoError(f"{video}: has one frame only, and motion needs two. Give a video.")
+        frames = self.read_view(video)
+        probabilities = self.probabilities(frames.unsqueeze(0))[0]
+        top = probabilities.topk(min(top_k, len(self.card.label_names)))
+        names = [self.card.label_names[label] for label in top.indices.tolist()]
+        warnings = []
+        if info.is_truncated:
+            warnings.append(
+                f"{video}: ends after {info.num_frames} frames, before the length its header "
+                "states (a cut file?); recognised from these."
+            )
+        return Prediction(
+            str(video), tuple(zip(names, top.values.tolist(), strict=True)), tuple(warnings)
+        )
+
+    def read_view(self, video: Path) -> Tensor:
+        """The centre view of a video: (T, 3, crop, crop) uint8."""
+        preprocessing = self.card.preprocessing
+        frames = read_center(video, preprocessing.num_frames)
+        return preprocessing.center_view()(frames)
+
+    @torch.inference_mode()
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Softmax scores: (N, T, 3, H, W) uint8 -> (N, K) float32 on the CPU, rows sum to one."""
+        device = next(self.network.parameters()).device
+        logits = self.network(self.card.preprocessing.normalize(clips.to(device)))
+        return logits.float().softmax(dim=1).cpu()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the weights, with the card inside, as safetensors; whole or not at all."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        try:
+            save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(self.card.to_dict())})
+            os.replace(partial, path)
+        except (OSError, SafetensorError) as e:
+            partial.unlink(missing_ok=True)
+            raise CheckpointError(f"{path}: cannot be written ({e}).") from e
+        return path
+
+
+def load(name_or_path: str | Path) -> Recognizer:
+    """Load a recogniser: "motion" (comes with the package), a file of weights, or a run's folder.
+
+    Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). Raises
+    `CheckpointError`.
+    """
+    if str(name_or_path) in PACKAGED:
+        path = shipped(f"weights/{name_or_path}.safetensors")
+    else:
+        path = Path(name_or_path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "
+            f"{', '.join(PACKAGED)}."
+        )
+    state_dict = read_checkpoint_file(path)
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+    else:
+        card = state_dict.get(METADATA_KEY)
+        state_dict = {
+            name.removeprefix("network."): tensor
+            for name, tensor in state_dict.get("state_dict", {}).items()
+        }
+    if card is None:
+        raise CheckpointError(f"{path}: weights without stmnet's card. Give a file it wrote.")
+    try:
+        recognizer = Recognizer((parsed := Card.from_dict(card)).build(), parsed)
+        recognizer.network.load_state_dict(state_dict)
+    except (KeyError, TypeError, RuntimeError) as e:
+        reason = (str(e).splitlines() or [""])[0]
+        raise CheckpointError(f"{path}: its card and its weights do not fit ({reason}).") from e
+    return recognizer

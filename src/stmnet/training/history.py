@@ -1,0 +1,35 @@
+"""Writes the log of a run while it is trained."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from stmnet.evaluation.history import EpochRecord, append_history
+
+
+class HistoryLog(Callback):
+    """Appends an `EpochRecord` to `path` after every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        now = time.monotonic()
+        record = EpochRecord(
+            epoch=trainer.current_epoch,
+            train_loss=metrics["train_loss_epoch"],
+            train_top1=metrics["train_top1"],
+            validation_loss=metrics["validation_loss"],
+            validation_top1=metrics["validation_top1"],
+            seconds=now - self._started,
+        )
+        self._started = now
+        append_history(self.path, record)

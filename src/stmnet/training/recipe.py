@@ -1,0 +1,158 @@
+"""Typed recipes: the one place where defaults are written down. A YAML states what differs.
+
+The defaults are the paper's (section 4.2), for Something-Something v2 with T = 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from stmnet.errors import RecipeError
+
+
+@dataclass
+class ModelRecipe:
+    """`name` and `options` as `stmnet.build_model` takes them; `num_frames` is T."""
+
+    name: str = "stm_resnet50"
+    num_frames: int = 8
+    pretrained: str | None = None
+    options: dict[str, int | float] = field(default_factory=dict)
+
+
+@dataclass
+class DataRecipe:
+    """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
+
+    `max_unreadable` clips may fail to decode in a run; each is named. One more stops the run.
+    """
+
+    dataset: str = "something_v2"
+    root: str = "data/something-v2"
+    short_side: int = 256
+    crop_size: int = 224
+    batch_size: int = 64
+    num_workers: int = 8
+    max_unreadable: int = 10
+
+
+@dataclass
+class AugmentationRecipe:
+    """As `stmnet.data.transforms.Augmentation`; drawn once a clip."""
+
+    short_sides: list[int] = field(default_factory=lambda: [256, 288, 320])
+    flip_probability: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.0
+    grayscale_probability: float = 0.1
+
+
+@dataclass
+class OptimizerRecipe:
+    """SGD. `steps` divides the learning rate by ten at `milestones` (epochs); `cosine` anneals it.
+
+    `warmup_epochs` raises it linearly from zero first.
+    """
+
+    epochs: int = 70
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Literal["steps", "cosine"] = "steps"
+    milestones: list[int] = field(default_factory=lambda: [30, 40, 60])
+    warmup_epochs: float = 0.0
+
+
+@dataclass
+class Recipe:
+    """All that a training run is made from. `output` is the folder that the run writes."""
+
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    output: str = "runs/stmnet"
+    seed: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults written out, so that a run can be repeated from it."""
+        return yaml.safe_dump(asdict(self), sort_keys=False)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `--key value` or `--key=value` overrides (keys with dots).
+
+    Raises `RecipeError` for a file that cannot be read, a key that does not exist (naming the
+    nearest that does) and a value of the wrong type.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as e:
+        raise RecipeError(f"{path}: {e.strerror}. Give the path of a recipe (see recipes/).") from e
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{path}: not valid YAML ({' '.join(str(e).split())}).") from e
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys, as those in recipes/ are.")
+    _check_keys(_keys(content), source=str(path))
+    _check_keys(_override_keys(overrides), source="command line")
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Recipe)
+    try:
+        parsed = parser.parse_args(["--config", str(path), *overrides])
+    except Exception as e:  # jsonargparse raises ArgumentError, TypeError or ValueError by the case
+        raise RecipeError(f"{path}: {' '.join(str(e).split())}") from e
+    parsed.pop("config")
+    return Recipe(**parser.instantiate(parsed))
+
+
+def known_keys() -> list[str]:
+    """Every key of a recipe, with dots, in the order of the dataclasses."""
+    return list(_dataclass_keys(Recipe()))
+
+
+def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:  # noqa: ANN401
+    for entry in fields(recipe):
+        value = getattr(recipe, entry.name)
+        if is_dataclass(value):
+            yield from _dataclass_keys(value, f"{prefix}{entry.name}.")
+        else:
+            yield f"{prefix}{entry.name}"
+
+
+def _keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        # What `model.options` holds is the network's to check.
+        if isinstance(value, dict) and name != "model.options":
+            yield from _keys(value, f"{name}.")
+        else:
+            yield name
+
+
+def _override_keys(overrides: Sequence[str]) -> Iterator[str]:
+    for word in overrides:
+        if word.startswith("--"):
+            key = word[2:].partition("=")[0].rstrip("+")
+            yield "model.options" if key.startswith("model.options.") else key
+
+
+def _check_keys(keys: Iterable[str], *, source: str) -> None:
+    known = known_keys()
+    for key in keys:
+        if key not in known:
+            nearest = get_close_matches(key, known, n=1)
+            remedy = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
+            raise RecipeError(f"{source}: unknown key {key!r}. {remedy}")

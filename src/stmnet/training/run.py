@@ -1,0 +1,196 @@
+"""One training run: a recipe in, a folder with weights, checkpoints and logs out."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import (
+    Callback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from stmnet.data.clips import (
+    EvaluationClips,
+    TrainingClips,
+    TrainingLoader,
+    evaluation_loader,
+)
+from stmnet.data.datasets import read_split
+from stmnet.data.records import ClipList
+from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.errors import RecipeError
+from stmnet.models.zoo import build_model, check_model
+from stmnet.recognizer import Card, load
+from stmnet.training.checkpoint import AtomicCheckpointIO, StopAndSave
+from stmnet.training.history import HistoryLog
+from stmnet.training.module import ActionModule
+from stmnet.training.recipe import Recipe
+
+WEIGHTS = "model.safetensors"
+BEST_CHECKPOINT = "best.ckpt"
+LAST_CHECKPOINT = "last.ckpt"
+HISTORY = "history.jsonl"
+RECIPE = "recipe.yaml"
+
+
+def train(recipe: Recipe, *, resume: bool = False) -> Path:
+    """Train by a recipe and return the run's folder.
+
+    It holds the weights of the best validation epoch (model.safetensors), the best and the last
+    checkpoint, history.jsonl, TensorBoard's logs and the recipe with its defaults written out.
+    `resume` goes on from the last checkpoint.
+
+    Raises `StmnetError` for what the user can mend, before anything is trained, and `Stopped`
+    where a signal ended the run.
+    """
+    output = Path(recipe.output)
+    last = output / LAST_CHECKPOINT
+    check_recipe(recipe)
+    if resume and not last.is_file():
+        raise RecipeError(f"{last}: no checkpoint to resume. Start without --resume.")
+    if last.is_file() and not resume:
+        raise RecipeError(
+            f"{output}: holds a run already. Go on with --resume, or set another output."
+        )
+    if resume:
+        check_same_recipe(recipe, output / RECIPE)
+    seed_everything(recipe.seed, verbose=False)
+
+    training_list = read_split(recipe.data.dataset, recipe.data.root, "train")
+    validation_list = read_split(recipe.data.dataset, recipe.data.root, "validation")
+    card = make_card(recipe, training_list)
+    network = build_model(
+        card.model,
+        num_classes=len(card.label_names),
+        num_frames=card.preprocessing.num_frames,
+        pretrained=recipe.model.pretrained,
+        **card.options,
+    )
+    module = ActionModule(
+        network, card, recipe.optimizer, max_unreadable=recipe.data.max_unreadable
+    )
+    pin_memory = torch.cuda.is_available()
+    training_loader = TrainingLoader(
+        TrainingClips(
+            training_list,
+            card.preprocessing,
+            Augmentation(**asdict(recipe.augmentation)),
+            seed=recipe.seed,
+        ),
+        batch_size=recipe.data.batch_size,
+        num_workers=recipe.data.num_workers,
+        pin_memory=pin_memory,
+    )
+    validation_loader = evaluation_loader(
+        EvaluationClips(validation_list, card.preprocessing),
+        batch_size=recipe.data.batch_size,
+        num_workers=recipe.data.num_workers,
+        pin_memory=pin_memory,
+    )
+
+    output.mkdir(parents=True, exist_ok=True)
+    (output / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+    trainer = make_trainer(recipe, output)
+    with warnings.catch_warnings():
+        _ignore_advice()
+        trainer.fit(
+            module,
+            training_loader,
+            validation_loader,
+            ckpt_path=str(last) if resume else None,
+            weights_only=True,
+        )
+    load(output / BEST_CHECKPOINT).save(output / WEIGHTS)
+    return output
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise `StmnetError` for what cannot work, before any file is read."""
+    check_model(recipe.model.name, recipe.model.options)
+    if min(recipe.augmentation.short_sides, default=0) < recipe.data.crop_size:
+        raise RecipeError(
+            f"augmentation.short_sides {recipe.augmentation.short_sides} must all be at least "
+            f"data.crop_size ({recipe.data.crop_size})."
+        )
+    if recipe.data.short_side < recipe.data.crop_size:
+        raise RecipeError(
+            f"data.short_side ({recipe.data.short_side}) must be at least data.crop_size "
+            f"({recipe.data.crop_size})."
+        )
+    for key, value in [
+        ("model.num_frames", recipe.model.num_frames),
+        ("data.batch_size", recipe.data.batch_size),
+        ("optimizer.epochs", recipe.optimizer.epochs),
+    ]:
+        if value < 1:
+            raise RecipeError(f"{key} is {value}; it must be at least 1.")
+
+
+def check_same_recipe(recipe: Recipe, path: Path) -> None:
+    """Raise `RecipeError` where the run at hand was started by a recipe that says otherwise."""
+    started = path.read_text(encoding="utf-8").splitlines()
+    for was, now in zip(started, recipe.to_yaml().splitlines(), strict=False):
+        if was != now:
+            raise RecipeError(
+                f"{path}: the run was started with {was.strip()!r}, and the recipe now says "
+                f"{now.strip()!r}. Resume with the recipe as it was, or set another output."
+            )
+
+
+def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
+    """The card of the network that `recipe` trains on `clip_list`."""
+    return Card(
+        model=recipe.model.name,
+        label_names=clip_list.label_names,
+        preprocessing=Preprocessing(
+            num_frames=recipe.model.num_frames,
+            short_side=recipe.data.short_side,
+            crop_size=recipe.data.crop_size,
+        ),
+        options=recipe.model.options,
+    )
+
+
+def make_trainer(recipe: Recipe, output: Path) -> Trainer:
+    """Lightning's trainer with this run's checkpoints, logs and progress bar."""
+    callbacks: list[Callback] = [
+        RichProgressBar(leave=True),
+        LearningRateMonitor(),
+        HistoryLog(output / HISTORY),
+        ModelCheckpoint(
+            output,
+            filename=Path(BEST_CHECKPOINT).stem,
+            monitor="validation_top1",
+            mode="max",
+            enable_version_counter=False,
+        ),
+        ModelCheckpoint(
+            output, filename=Path(LAST_CHECKPOINT).stem, enable_version_counter=False
+        ),
+        # Last, so that what it saves has seen all the others.
+        StopAndSave(output / LAST_CHECKPOINT),
+    ]
+    return Trainer(
+        max_epochs=recipe.optimizer.epochs,
+        precision=recipe.precision,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=TensorBoardLogger(str(output), name="tensorboard", version=""),
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+    )
+
+
+def _ignore_advice() -> None:
+    # Lightning advises on worker counts and log intervals; the recipe decides these.
+    for message in (".*does not have many workers.*", ".*The number of training batches.*"):
+        warnings.filterwarnings("ignore", message=message)

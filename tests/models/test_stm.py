@@ -1,0 +1,196 @@
+"""CSTM and CMM against loops written from the paper's Eq. 1 and Eq. 2."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from stmnet.models.stm import (
+    CMM,
+    CSTM,
+    ChannelwiseTemporalConv,
+    STMBasicBlock,
+    STMBottleneck,
+)
+
+NUM_CLIPS = 2
+SHAPES = [
+    # T, C, H, W: odd and even, one frame, maps that are not square, one pixel
+    (1, 16, 5, 4),
+    (2, 16, 4, 7),
+    (5, 32, 3, 6),
+    (8, 16, 1, 1),
+]
+
+
+def random_frames(num_frames: int, channels: int, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(num_frames * 1000 + channels)
+    shape = (NUM_CLIPS * num_frames, channels, height, width)
+    frames = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return frames.contiguous(memory_format=torch.channels_last)
+
+
+def randomize(module: torch.nn.Module) -> torch.nn.Module:
+    """Random weights and batch-norm statistics, so that no part hides behind a neutral start."""
+    generator = torch.Generator().manual_seed(7)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.data = torch.rand(buffer.shape, generator=generator, dtype=torch.float64) + 0.5
+    return module.double().eval()
+
+
+def eq1_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
+    """G[c, t] = sum over i in -1..1 of K[c, i] F[c, t + i]; zeros outside the clip."""
+    clips = frames.unflatten(0, (-1, num_frames))
+    result = torch.zeros_like(clips)
+    for n, t, c in itertools.product(*map(range, clips.shape[:3])):
+        for i in (-1, 0, 1):
+            if 0 <= t + i < num_frames:
+                result[n, t, c] += kernel[c, i + 1] * clips[n, t + i, c]
+    return result.flatten(0, 1)
+
+
+def eq2_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
+    """H[t, c, h, w] = F[t, c, h, w] - sum over i, j of K[c, i, j] F[t+1, c, h+i, w+j]; last zero."""
+    clips = features.unflatten(0, (-1, num_frames))
+    _, _, channels, height, width = clips.shape
+    result = torch.zeros_like(clips)
+    for n, t, c in itertools.product(range(len(clips)), range(num_frames - 1), range(channels)):
+        for h, w in itertools.product(range(height), range(width)):
+            moved = torch.zeros((), dtype=clips.dtype)
+            for i, j in itertools.product((-1, 0, 1), repeat=2):
+                if 0 <= h + i < height and 0 <= w + j < width:
+                    moved += kernel[c, i + 1, j + 1] * clips[n, t + 1, c, h + i, w + j]
+            result[n, t, c, h, w] = clips[n, t, c, h, w] - moved
+    return result.flatten(0, 1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_temporal_convolution_is_equation_1(shape: tuple[int, int, int, int]) -> None:
+    frames = random_frames(*shape)
+    module = randomize(ChannelwiseTemporalConv(shape[1], num_frames=shape[0]))
+    expected = eq1_loop(frames, module.weight[:, 0, :, 0].detach(), shape[0])
+    torch.testing.assert_close(module(frames), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cstm_is_equation_1_then_a_3x3_convolution(shape: tuple[int, ...], stride: int) -> None:
+    frames = random_frames(*shape)
+    module = randomize(CSTM(shape[1], 24, num_frames=shape[0], stride=stride))
+    mixed = eq1_loop(frames, module.temporal.weight[:, 0, :, 0].detach(), shape[0])
+    # A 3x3 convolution as a matrix product of patches, not as torch's convolution.
+    patches = F.unfold(mixed, 3, padding=1, stride=stride)
+    expected = torch.einsum("ok,nkl->nol", module.weight.flatten(1), patches)
+    result = module(frames)
+    assert result.shape[2:] == (-(-shape[2] // stride), -(-shape[3] // stride))
+    torch.testing.assert_close(result.flatten(2), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_cmm_is_equation_2_between_two_1x1_convolutions(
+    shape: tuple[int, ...], stride: int
+) -> None:
+    frames = random_frames(*shape)
+    module = randomize(CMM(shape[1], num_frames=shape[0], stride=stride))
+    reduced = torch.einsum("oc,nchw->nohw", module.reduce.weight[:, :, 0, 0], frames)
+    assert reduced.shape[1] == shape[1] // 16
+    bn = module.bn
+    scale = (bn.weight / (bn.running_var + bn.eps).sqrt()).view(1, -1, 1, 1)
+    reduced = (reduced - bn.running_mean.view(1, -1, 1, 1)) * scale + bn.bias.view(1, -1, 1, 1)
+    motion = eq2_loop(reduced.detach(), module.transform.weight[:, 0].detach(), shape[0])
+    expected = torch.einsum("oc,nchw->nohw", module.restore.weight[:, :, 0, 0], motion)
+    if stride == 2:
+        expected = max_pool_2x2_loop(expected)
+    torch.testing.assert_close(module(frames), expected, rtol=0, atol=1e-10)
+
+
+def max_pool_2x2_loop(maps: Tensor) -> Tensor:
+    height, width = -(-maps.shape[2] // 2), -(-maps.shape[3] // 2)
+    result = maps.new_empty((*maps.shape[:2], height, width))
+    for h, w in itertools.product(range(height), range(width)):
+        result[:, :, h, w] = maps[:, :, 2 * h : 2 * h + 2, 2 * w : 2 * w + 2].amax(dim=(2, 3))
+    return result
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_last_motion_step_is_zero(stride: int) -> None:
+    module = randomize(CMM(16, num_frames=5, stride=stride))
+    motion = module(random_frames(5, 16, 6, 5)).unflatten(0, (-1, 5))
+    assert torch.equal(motion[:, -1], torch.zeros_like(motion[:, -1]))
+    assert motion[:, :-1].abs().amin(dim=(0, 2, 3, 4)).min() > 0
+
+
+def test_temporal_kernels_start_as_a_part_shift() -> None:
+    frames = random_frames(4, 8, 2, 3)
+    shifted = ChannelwiseTemporalConv(8, num_frames=4).double()(frames).unflatten(0, (-1, 4))
+    clips = frames.unflatten(0, (-1, 4))
+    zeros = torch.zeros_like(clips[:, :1])
+    before = torch.cat([zeros, clips[:, :-1]], dim=1)
+    after = torch.cat([clips[:, 1:], zeros], dim=1)
+    assert torch.equal(shifted[:, :, :2], before[:, :, :2])
+    assert torch.equal(shifted[:, :, 2:6], clips[:, :, 2:6])
+    assert torch.equal(shifted[:, :, 6:], after[:, :, 6:])
+
+
+def test_motion_starts_as_the_difference_of_neighbours() -> None:
+    module = CMM(16, num_frames=3)
+    features = torch.randn(6, 1, 4, 4)
+    assert torch.equal(module.transform(features), features)
+
+
+def test_temporal_convolution_moves_no_memory_in_channels_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = torch.randn(8, 16, 6, 5).contiguous(memory_format=torch.channels_last)
+    module = ChannelwiseTemporalConv(16, num_frames=4)
+    seen = {}
+    convolve = F.conv2d
+
+    def spy(clips: Tensor, *args: object, **kwargs: object) -> Tensor:
+        seen["input"] = clips
+        seen["output"] = convolve(clips, *args, **kwargs)
+        return seen["output"]
+
+    monkeypatch.setattr(F, "conv2d", spy)
+    result = module(frames)
+    assert seen["input"].data_ptr() == frames.data_ptr()
+    assert result.data_ptr() == seen["output"].data_ptr()
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("block", [STMBasicBlock, STMBottleneck])
+def test_gradients_of_blocks(block: type, stride: int) -> None:
+    module = block(16, 16, stride=stride, num_frames=3).double().eval()
+    frames = torch.randn(3, 16, 3, 2, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(module, (frames,), nondet_tol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_both_modules_by_input_and_weights(stride: int) -> None:
+    frames = torch.randn(3, 16, 3, 2, dtype=torch.float64, requires_grad=True)
+    for module in (
+        randomize(CSTM(16, 4, num_frames=3, stride=stride)),
+        randomize(CMM(16, num_frames=3, stride=stride)),
+    ):
+        names = [name for name, _ in module.named_parameters()]
+
+        def run(
+            inputs: Tensor,
+            *weights: Tensor,
+            module: torch.nn.Module = module,
+            names: list[str] = names,
+        ) -> Tensor:
+            parameters = dict(zip(names, weights, strict=True))
+            return torch.func.functional_call(module, parameters, (inputs,))
+
+        assert gradcheck(run, (frames, *module.parameters()))
