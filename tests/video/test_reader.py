@@ -1,0 +1,150 @@
+"""Frames by number are those of a full decode; damage is named."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.reader import find_videos, probe, read_frames
+from tests.conftest import VideoWriter, decode_all, write_audio
+
+CODECS = [
+    # name, codec, options
+    ("b_frames.mp4", "libx264", {"bf": "3", "g": "12"}),
+    ("all_intra.mp4", "libx264", {"g": "1"}),
+    ("vp9.webm", "libvpx-vp9", {"g": "10"}),
+    ("mpeg4.avi", "mpeg4", {"bf": "2", "g": "9"}),
+    ("hevc.mkv", "libx265", {"x265-params": "log-level=none"}),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), CODECS)
+def test_frames_are_those_of_a_full_decode(
+    make_video: VideoWriter, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = make_video(name, codec=codec, options=options, num_frames=29)
+    expected = decode_all(path)
+    indices = [17, 3, 3, 28, 0, 11]
+    frames = read_frames(path, indices)
+    assert frames.shape == (6, 3, 72, 96)
+    np.testing.assert_array_equal(frames.permute(0, 2, 3, 1).numpy(), expected[indices])
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), CODECS)
+def test_probe_counts_what_can_be_decoded(
+    make_video: VideoWriter, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = make_video(name, codec=codec, options=options, num_frames=31, fps=25)
+    info = probe(path)
+    assert info.num_frames == len(decode_all(path)) == 31
+    assert info.fps == 25
+    assert info.duration_seconds == pytest.approx(31 / 25)
+    assert (info.width, info.height) == (96, 72)
+    assert not info.is_truncated
+
+
+def test_real_files_read_as_a_full_decode(shared: Path) -> None:
+    files = [
+        shared / "videos/clips/demo.mp4",
+        shared / "videos/clips/webm/task5_0.webm",
+        *sorted((shared / "videos/ucf101").glob("*/*.avi"))[::80],
+    ]
+    for path in files:
+        expected = decode_all(path)
+        info = probe(path)
+        assert info.num_frames == len(expected), path
+        assert not info.is_truncated, path
+        indices = [len(expected) - 1, 0, len(expected) // 2]
+        frames = read_frames(path, indices).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_array_equal(frames, expected[indices], err_msg=str(path))
+
+
+def test_a_stated_rotation_is_applied(make_video: VideoWriter, tmp_path: Path) -> None:
+    upright = make_video("upright.mp4", num_frames=3)
+    # The track header of an mp4 states the rotation as a 3x3 matrix of 16.16 fixed-point numbers;
+    # this one turns the picture clockwise by a quarter, as a phone held upright does.
+    content = upright.read_bytes()
+    one, minus_one = b"\x00\x01\x00\x00", b"\xff\xff\x00\x00"
+    zero, unit = bytes(4), b"\x40\x00\x00\x00"
+    identity = one + zero * 3 + one + zero * 3 + unit
+    quarter = zero + one + zero + minus_one + zero * 4 + unit
+    start = content.index(identity, content.index(b"tkhd"))
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(content[:start] + quarter + content[start + len(quarter) :])
+    frames = read_frames(turned, [2]).permute(0, 2, 3, 1).numpy()
+    clockwise = np.rot90(decode_all(upright)[2], k=-1)
+    np.testing.assert_array_equal(frames[0], clockwise)
+
+
+def test_a_cut_file_says_so_and_gives_what_is_there(
+    make_video: VideoWriter, tmp_path: Path
+) -> None:
+    whole = make_video(
+        "whole.mp4", num_frames=40, options={"g": "1"}, container_options={"movflags": "faststart"}
+    )
+    expected = decode_all(whole)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    info = probe(cut)
+    assert info.is_truncated
+    assert 5 < info.num_frames < 35
+    with pytest.raises(TruncatedVideoError, match=r"cut\.mp4: frame 39 .* can be decoded") as error:
+        read_frames(cut, [39])
+    assert 0 < error.value.num_decoded <= info.num_frames
+    last = error.value.num_decoded - 1
+    frames = read_frames(cut, [0, last - 1]).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(frames, expected[[0, last - 1]])
+
+
+@pytest.mark.parametrize("name", ["videos/ucf101", "videos/clips/webm"])
+def test_real_cut_files_are_recognised_as_such(shared: Path, tmp_path: Path, name: str) -> None:
+    whole = sorted(path for path in (shared / name).rglob("*") if path.is_file())[0]
+    cut = tmp_path / whole.name
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert probe(cut).is_truncated
+
+
+def test_unreadable_files_are_named_with_a_remedy(make_video: VideoWriter, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("This is no video at all.\n" * 50)
+    write_audio(tmp_path / "sound.mp4")
+    no_index = make_video("no_index.mp4")
+    no_index.write_bytes(no_index.read_bytes()[: no_index.stat().st_size // 2])
+    for name, reason in [
+        ("missing.mp4", "no such file. Give the path of a video file."),
+        ("empty.mp4", "the file is empty. Download or copy it again."),
+        ("text.mp4", "not a readable video .*Download it again, or remove it."),
+        ("sound.mp4", r"no video stream \(audio only\). Remove it from the list of videos."),
+        ("no_index.mp4", r"not a readable video \(an mp4 whose frame table is cut off"),
+        (".", "is a folder. Give the path of a video file."),
+    ]:
+        for read in (probe, lambda path: read_frames(path, [0])):
+            with pytest.raises(VideoError, match=reason) as error:
+                read(tmp_path / name)
+            assert str(error.value).startswith(str(tmp_path / name))
+            assert "\n" not in str(error.value)
+
+
+def test_negative_index_is_refused(make_video: VideoWriter) -> None:
+    with pytest.raises(VideoError, match="frame -1 was asked for"):
+        read_frames(make_video("a.mp4"), [0, -1])
+
+
+def test_find_videos_keeps_files_and_opens_folders(
+    make_video: VideoWriter, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clips"
+    (folder / "deep").mkdir(parents=True)
+    video = make_video("one.mp4")
+    shutil.copy(video, folder / "b.MP4")
+    shutil.copy(video, folder / "deep" / "a.webm")
+    (folder / "notes.txt").touch()
+    found = find_videos([video, folder])
+    assert found == [video, folder / "b.MP4", folder / "deep" / "a.webm"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(VideoError, match="none: no video in this folder"):
+        find_videos([tmp_path / "none"])
