@@ -1,0 +1,30 @@
+# Everything a fresh machine with Python 3.11+ needs: `make demo` and `make test` set themselves up.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test lint weights clean
+
+demo: $(INSTALLED)  ## See STM read motion where a network without time cannot.
+	$(BIN)/stmnet demo
+
+test: $(INSTALLED) lint  ## Style, types, then every test.
+	$(BIN)/pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+weights: $(INSTALLED)  ## Train the weights that come with the package, and render its samples.
+	$(BIN)/python scripts/make_weights.py
+
+clean:  ## Remove what the commands above made.
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache demo runs
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)

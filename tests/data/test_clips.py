@@ -1,0 +1,150 @@
+"""From lists to batches: the same samples whatever the workers, and nothing left out silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stmnet.data.clips import (
+    EvaluationClips,
+    TrainingClips,
+    TrainingLoader,
+    collate,
+    evaluation_loader,
+    read_clip,
+)
+from stmnet.data.records import Clip, ClipList
+from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.errors import DatasetError
+from tests.conftest import VideoWriter, decode_all
+
+PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
+AUGMENTATION = Augmentation(short_sides=(34, 36, 40))
+
+
+@pytest.fixture
+def clip_list(make_video: VideoWriter) -> ClipList:
+    videos = [make_video(f"{i}.mp4", num_frames=6 + 3 * i) for i in range(7)]
+    clips = tuple(Clip(video, label=i % 2) for i, video in enumerate(videos))
+    return ClipList(clips, ("left", "right"), {"left": "right", "right": "left"})
+
+
+def training_loader(
+    clip_list: ClipList, num_workers: int = 0, seed: int = 1, batch_size: int = 2
+) -> TrainingLoader:
+    return TrainingLoader(
+        TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, seed=seed),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=False,
+    )
+
+
+def epoch_of(loader: TrainingLoader, epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    loader.epoch_sampler.set_epoch(epoch)
+    return [(batch.frames, batch.labels) for batch in loader]
+
+
+def assert_same(first: list, second: list) -> None:
+    assert len(first) == len(second) > 0
+    for (frames, labels), (other_frames, other_labels) in zip(first, second, strict=True):
+        assert torch.equal(frames, other_frames)
+        assert torch.equal(labels, other_labels)
+
+
+def test_samples_do_not_depend_on_workers_or_on_the_global_generator(clip_list: ClipList) -> None:
+    torch.manual_seed(0)
+    alone = epoch_of(training_loader(clip_list), epoch=2)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    for num_workers in (0, 1, 3):
+        assert_same(alone, epoch_of(training_loader(clip_list, num_workers), epoch=2))
+    assert torch.equal(torch.get_rng_state(), state), "loading draws nothing from the trainer"
+
+
+def test_epochs_and_seeds_differ(clip_list: ClipList) -> None:
+    loader = training_loader(clip_list)
+    first, second = epoch_of(loader, 0), epoch_of(loader, 1)
+    assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
+    other = epoch_of(training_loader(clip_list, seed=2), 0)
+    assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
+
+
+def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
+    whole = epoch_of(training_loader(clip_list), epoch=3)
+    left = training_loader(clip_list)
+    left.num_batches_trained = 2
+    resumed = training_loader(clip_list)
+    resumed.load_state_dict(left.state_dict())
+    assert_same(whole[2:], epoch_of(resumed, epoch=3))
+    assert len(epoch_of(resumed, epoch=4)) == len(whole), "the next epoch is whole again"
+
+
+def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
+    plain = Augmentation((36,), flip_probability=0, brightness=0, contrast=0, saturation=0,
+                         grayscale_probability=0)
+    clips = TrainingClips(
+        clip_list, Preprocessing(num_frames=4, short_side=72, crop_size=72), plain, seed=0
+    )
+    clips.view = torch.nn.Identity()
+    clips.view.forward = lambda frames, label: (frames, label)
+    video = torch.from_numpy(decode_all(clip_list.clips[5].video)).permute(0, 3, 1, 2)
+    frames = clips[0, 5].frames
+    positions = [int((video == frame).all(dim=(1, 2, 3)).nonzero()[0]) for frame in frames]
+    assert positions == sorted(positions)
+    assert len(set(positions)) == 4
+
+
+def test_evaluation_takes_the_middle_frames_in_the_list_order(clip_list: ClipList) -> None:
+    clips = EvaluationClips(clip_list, Preprocessing(num_frames=3, short_side=72, crop_size=72))
+    loader = evaluation_loader(clips, batch_size=3, num_workers=1, pin_memory=False)
+    batches = list(loader)
+    assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert [len(batch.labels) for batch in batches] == [3, 3, 1]
+    # 9 frames in 3 segments: the middles are 1, 4, 7; the centre 72 of 96 columns start at 12.
+    video = torch.from_numpy(decode_all(clip_list.clips[1].video)).permute(0, 3, 1, 2)
+    assert torch.equal(batches[0].frames[1], video[[1, 4, 7], :, :, 12:84])
+
+
+def test_unreadable_clips_are_reported_and_the_rest_goes_on(
+    clip_list: ClipList, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    clips = (*clip_list.clips[:2], Clip(broken, 1))
+    damaged = ClipList(clips, clip_list.label_names, clip_list.mirrored)
+    (batch,) = training_loader(damaged, num_workers=1, batch_size=3)
+    assert len(batch.frames) == len(batch.labels) == 2
+    assert len(batch.unreadable) == 1
+    assert batch.unreadable[0].startswith(f"{broken}: not a readable video")
+    nothing = collate([TrainingClips(damaged, PREPROCESSING, AUGMENTATION, seed=0)[0, 2]])
+    assert len(nothing.frames) == len(nothing.labels) == 0
+
+
+def test_a_cut_video_is_sampled_from_what_is_there(
+    make_video: VideoWriter, tmp_path: Path
+) -> None:
+    whole = make_video(
+        "whole.mp4", num_frames=40, options={"g": "1"}, container_options={"movflags": "faststart"}
+    )
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    lengths: list[int] = []
+
+    def choose_last(num_frames: int) -> list[int]:
+        lengths.append(num_frames)
+        return [num_frames - 1]
+
+    frames = read_clip(cut, choose_last)
+    last = lengths[-1] - 1
+    assert 5 < last < 35
+    expected = torch.from_numpy(decode_all(whole)).permute(0, 3, 1, 2)[last]
+    # The last frame may be cut in its own middle: its upper part is whole.
+    assert torch.equal(frames[0, :, :4], expected[:, :4])
+
+
+def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
+    with pytest.raises(DatasetError, match="7 training clips are fewer than one batch of 8"):
+        training_loader(clip_list, batch_size=8)

@@ -1,0 +1,91 @@
+"""Recipes: defaults in one place, overrides, and errors that name the nearest right key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stmnet.errors import RecipeError
+from stmnet.training.recipe import Recipe, known_keys, load_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_states_what_differs(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: tsn_resnet18, options: {width: 16}}\nseed: 3\n")
+    recipe = load_recipe(path)
+    assert recipe.model.name == "tsn_resnet18"
+    assert recipe.model.options == {"width": 16}
+    assert isinstance(recipe.model.options["width"], int)
+    assert recipe.seed == 3
+    assert recipe.optimizer == Recipe().optimizer
+
+
+def test_defaults_are_those_of_section_4_2() -> None:
+    optimizer = Recipe().optimizer
+    assert (optimizer.epochs, optimizer.learning_rate) == (70, 0.01)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
+    assert optimizer.milestones == [30, 40, 60]
+    assert Recipe().data.batch_size == 8 * 8
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 3\ndata: {batch_size: 4}\n")
+    recipe = load_recipe(
+        path, ["--seed", "5", "--data.root=/data/clips", "--model.options.width=8"]
+    )
+    assert (recipe.seed, recipe.data.root, recipe.data.batch_size) == (5, "/data/clips", 4)
+    assert recipe.model.options == {"width": 8}
+
+
+def test_written_out_and_read_again_is_the_same(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {milestones: [1, 2]}\n"))
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("data: {batch_siz: 3}", [], "unknown key 'data.batch_siz'. Did you mean 'data.batch_size'"),
+        ("optimiser: {epochs: 3}", [], "unknown key 'optimiser.epochs'. .* 'optimizer.epochs'"),
+        ("seeds: 3", [], "unknown key 'seeds'. Did you mean 'seed'"),
+        ("seed: 3", ["--sead", "4"], "command line: unknown key 'sead'. Did you mean 'seed'"),
+        ("data: {batch_size: many}", [], "batch_size.*int.*many"),
+        ("optimizer: {schedule: stepwise}", [], "schedule.*steps.*cosine"),
+        ("seed: [", [], "not valid YAML"),
+        ("just words", [], "a recipe is a mapping"),
+        ("data: 3", [], "unknown key 'data'"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(
+    tmp_path: Path, text: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message) as error:
+        load_recipe(write(tmp_path, text), overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.yaml: No such file"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_in_the_project_loads(path: Path) -> None:
+    recipe = load_recipe(path)
+    for key, value in yaml.safe_load(path.read_text())["optimizer"].items():
+        assert getattr(recipe.optimizer, key) == value
+
+
+def test_known_keys_are_all_there() -> None:
+    keys = known_keys()
+    assert {"seed", "model.name", "data.max_unreadable", "optimizer.milestones"} <= set(keys)
+    assert "model" not in keys
