@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stmnet import __version__
-from stmnet.errors import Stopped, StmnetError
+from stmnet.errors import StmnetError, Stopped
 
 if TYPE_CHECKING:
     from stmnet.recognizer import Prediction
@@ -52,14 +52,15 @@ def complain(message: str, code: int) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """All verbs with their options."""
     parser = argparse.ArgumentParser(
-        prog="stmnet", description="Recognise actions in video with STM, a 2D network.",
+        prog="stmnet",
+        description="Recognise actions in video with STM, a 2D network.",
     )
     parser.add_argument("--version", action="version", version=f"stmnet {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback on errors")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:  # noqa: A002, ANN401
+    def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:  # noqa: ANN401
         added = verbs.add_parser(
             name,
             parents=[common],

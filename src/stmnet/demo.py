@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stmnet.data.motion import SplitSizes, generate
-from stmnet.errors import RecipeError
 from stmnet.shipped import shipped
 
 NETWORKS = {"STM": "motion_stm.yaml", "TSN": "motion_tsn.yaml"}
@@ -63,9 +62,7 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
         ),
         out / "report.html",
     )
-    top1 = {
-        result.name: summarise(result.probabilities, result.targets).top1 for result in results
-    }
+    top1 = {result.name: summarise(result.probabilities, result.targets).top1 for result in results}
     return DemoOutcome(top1, page)
 
 

@@ -83,8 +83,9 @@ def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
 
 
 def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
-    plain = Augmentation((36,), flip_probability=0, brightness=0, contrast=0, saturation=0,
-                         grayscale_probability=0)
+    plain = Augmentation(
+        (36,), flip_probability=0, brightness=0, contrast=0, saturation=0, grayscale_probability=0
+    )
     clips = TrainingClips(
         clip_list, Preprocessing(num_frames=4, short_side=72, crop_size=72), plain, seed=0
     )
@@ -123,9 +124,7 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
     assert len(nothing.frames) == len(nothing.labels) == 0
 
 
-def test_a_cut_video_is_sampled_from_what_is_there(
-    make_video: VideoWriter, tmp_path: Path
-) -> None:
+def test_a_cut_video_is_sampled_from_what_is_there(make_video: VideoWriter, tmp_path: Path) -> None:
     whole = make_video(
         "whole.mp4", num_frames=40, options={"g": "1"}, container_options={"movflags": "faststart"}
     )

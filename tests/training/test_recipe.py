@@ -54,7 +54,11 @@ def test_written_out_and_read_again_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
-        ("data: {batch_siz: 3}", [], "unknown key 'data.batch_siz'. Did you mean 'data.batch_size'"),
+        (
+            "data: {batch_siz: 3}",
+            [],
+            "unknown key 'data.batch_siz'. Did you mean 'data.batch_size'",
+        ),
         ("optimiser: {epochs: 3}", [], "unknown key 'optimiser.epochs'. .* 'optimizer.epochs'"),
         ("seeds: 3", [], "unknown key 'seeds'. Did you mean 'seed'"),
         ("seed: 3", ["--sead", "4"], "command line: unknown key 'sead'. Did you mean 'seed'"),

@@ -134,9 +134,7 @@ def test_negative_index_is_refused(make_video: VideoWriter) -> None:
         read_frames(make_video("a.mp4"), [0, -1])
 
 
-def test_find_videos_keeps_files_and_opens_folders(
-    make_video: VideoWriter, tmp_path: Path
-) -> None:
+def test_find_videos_keeps_files_and_opens_folders(make_video: VideoWriter, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     (folder / "deep").mkdir(parents=True)
     video = make_video("one.mp4")

@@ -26,7 +26,6 @@ EpochAndClip = tuple[int, int]
 """What a training sampler asks its data set for: the epoch, and the clip's number."""
 
 
-
 class Sample(NamedTuple):
     """`frames` (T, 3, H, W) uint8 and `label`, or why there are none: `unreadable`, one line.
 

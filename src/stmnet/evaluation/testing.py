@@ -108,7 +108,6 @@ def test_network(
     )
 
 
-
 def make_report(
     title: str,
     dataset: str,

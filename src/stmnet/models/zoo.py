@@ -108,9 +108,7 @@ def check_model(name: str, options: dict[str, Any]) -> None:
     allowed = _options(MODELS[name])
     for option in options:
         if option not in allowed:
-            raise UnknownModelError(
-                f"{name} has no option {option!r}.{_nearest(option, allowed)}"
-            )
+            raise UnknownModelError(f"{name} has no option {option!r}.{_nearest(option, allowed)}")
 
 
 def _options(builder: Callable[..., nn.Module]) -> list[str]:

@@ -171,9 +171,7 @@ def make_trainer(recipe: Recipe, output: Path) -> Trainer:
             mode="max",
             enable_version_counter=False,
         ),
-        ModelCheckpoint(
-            output, filename=Path(LAST_CHECKPOINT).stem, enable_version_counter=False
-        ),
+        ModelCheckpoint(output, filename=Path(LAST_CHECKPOINT).stem, enable_version_counter=False),
         # Last, so that what it saves has seen all the others.
         StopAndSave(output / LAST_CHECKPOINT),
     ]

@@ -53,8 +53,10 @@ def read_something_v2(root: Path, split: str, mirrored: dict[str, str] = MIRRORE
     clips = []
     for video_id, name in _read_split(root, split):
         if name not in ids:
-            raise DatasetError(f"{root} ({split}): {video_id} has the label {name!r}, which is "
-                               f"not in {labels_path}.")
+            raise DatasetError(
+                f"{root} ({split}): {video_id} has the label {name!r}, which is "
+                f"not in {labels_path}."
+            )
         clips.append(Clip(_video_path(folder, video_id), ids[name]))
     if not clips:
         raise DatasetError(f"{root}: the {split} list is empty.")
@@ -74,7 +76,7 @@ def _read_split(root: Path, split: str) -> list[tuple[str, str]]:
             pairs.append((str(entry["id"]), name))
         except (TypeError, KeyError, AttributeError) as e:
             raise DatasetError(
-                f"{path}: entry {number} has no \"id\" or no \"template\": {entry!r:.80}"
+                f'{path}: entry {number} has no "id" or no "template": {entry!r:.80}'
             ) from e
     return pairs
 

@@ -1,0 +1,311 @@
+"""A generated data set of short videos that only motion can solve.
+
+The twelve classes are six pairs, each class the other's time reversal: a clip of a pair's second
+class is an independently drawn clip of the first with its finished frames in reverse order. Any
+one frame is therefore equally likely under both labels, and so is any unordered set of frames: a
+network that averages frames without their order (TSN) can do no better than a coin flip in a pair.
+
+Two things guard this on the way to disk. Nothing is added to a clip after the reversal, and the
+encoder treats each frame by itself (`write_video`): compression keeps no trace of the order.
+
+The lists are in the JSON format in which Something-Something v2 is published; videos are real MP4.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from stmnet.data.motion_scenes import actions
+from stmnet.data.motion_scenes.film import Action, RenderedClip, render
+from stmnet.errors import DatasetError
+
+FPS = 12
+QUANTISER = 24
+FORMAT_VERSION = 1
+"""Raised whenever the same seed would draw other clips."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two labels that are each other's time reversal, and the drawing of the first."""
+
+    forwards: str
+    backwards: str
+    action: Action
+
+
+PAIRS = (
+    Pair("Moving something left", "Moving something right", actions.moving_left),
+    Pair("Moving something up", "Moving something down", actions.moving_up),
+    Pair(
+        "Something approaching the camera",
+        "Something receding from the camera",
+        actions.approaching,
+    ),
+    Pair(
+        "Turning something clockwise",
+        "Turning something anticlockwise",
+        actions.turning_clockwise,
+    ),
+    Pair("Opening something", "Closing something", actions.opening),
+    Pair("Covering something with something", "Uncovering something", actions.covering),
+)
+
+LABEL_NAMES: tuple[str, ...] = tuple(
+    name for pair in PAIRS for name in (pair.forwards, pair.backwards)
+)
+"""The class id is the position; the two classes of a pair are neighbours."""
+
+REVERSED: dict[str, str] = {pair.forwards: pair.backwards for pair in PAIRS} | {
+    pair.backwards: pair.forwards for pair in PAIRS
+}
+"""What each class becomes when its clip is played backwards."""
+
+MIRRORED: dict[str, str] = {
+    "Moving something left": "Moving something right",
+    "Moving something right": "Moving something left",
+    "Turning something clockwise": "Turning something anticlockwise",
+    "Turning something anticlockwise": "Turning something clockwise",
+}
+"""What a class becomes when its frames are flipped left to right; the others stay as they are."""
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """Clips per class in each split."""
+
+    train: int = 200
+    validation: int = 20
+    test: int = 50
+
+
+# ---- clips ----
+
+
+def draw_clip(label: int, *, seed: int | Sequence[int]) -> RenderedClip:
+    """Draw one clip of the class `label`, with the names of what plays in it."""
+    pair, is_backwards = PAIRS[label // 2], label % 2 == 1
+    clip = render(pair.action, np.random.default_rng(seed))
+    if not is_backwards:
+        return clip
+    # "Uncovering something" names the thing alone, not the cloth.
+    num_named = pair.backwards.lower().count("something")
+    return RenderedClip(clip.frames[::-1], clip.placeholders[:num_named])
+
+
+def render_clip(label: int, *, seed: int | Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Draw the frames of one clip: uint8 RGB of shape (24, 72, 96, 3)."""
+    return draw_clip(label, seed=seed).frames
+
+
+def write_video(path: Path, frames: npt.NDArray[np.uint8], *, fps: int) -> None:
+    """Write RGB frames (T, H, W, 3) as H.264 in MP4; `path` appears only once the file is whole.
+
+    Every frame is a key frame of the same quantiser, and x264 runs in one thread without
+    lookahead, so no frame's coding depends on another's: the reversed frames, encoded and decoded,
+    are exactly the decoded frames reversed. With predicted frames or rate control, a frame's blur
+    would tell what came before it, and single frames would give the label away. The index comes
+    first in the file (faststart), so that a file that was cut off still opens.
+
+    Raises `DatasetError` if the file cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        _encode(unfinished, frames, fps)
+        unfinished.replace(path)
+    except (OSError, av.FFmpegError) as e:
+        raise _cannot_write(path, e) from e
+
+
+def _encode(path: Path, frames: npt.NDArray[np.uint8], fps: int) -> None:
+    with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = 1
+        stream.codec_context.thread_count = 1
+        # At a constant quantiser x264 turns adaptive quantisation and mbtree off, and "ultrafast"
+        # turns off scene cuts and lookahead: all that would look beyond the frame.
+        stream.options = {"preset": "ultrafast", "qp": str(QUANTISER)}
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> DatasetError:
+    return DatasetError(
+        f"{path}: cannot be written ({error.strerror}). Make room there or choose another folder."
+    )
+
+
+# ---- the whole set ----
+
+SPLITS = ("train", "validation", "test")
+SETTINGS_FILE = "motion.json"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip to make. `clip_seed` decides what it shows and is no other clip's."""
+
+    video_id: int
+    split: str
+    label: int
+    clip_seed: tuple[int, ...]
+    videos: Path
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A clip as the lists have it."""
+
+    video_id: int
+    split: str
+    label: int
+    placeholders: tuple[str, ...]
+
+
+def generate(
+    root: Path,
+    *,
+    seed: int,
+    clips_per_class: SplitSizes = SplitSizes(),
+    processes: int | None = None,
+    on_clip: Callable[[int, int], None] | None = None,
+) -> None:
+    """Make the data set: root/videos/ID.mp4, then the lists, then motion.json, which says whole.
+
+    The same seed and sizes give the same bytes with any number of `processes` (default: one for
+    each CPU). A root that is whole is left as it is; one that was interrupted is made anew.
+    `on_clip(done, total)` is called after each clip. More than one process needs the caller's
+    script to be importable (`if __name__ == "__main__":`), as always with `multiprocessing`.
+
+    Raises `DatasetError` if the root holds a set with another seed or other sizes, or other data,
+    or if it cannot be written.
+    """
+    settings = {"version": FORMAT_VERSION, "seed": seed, "clips_per_class": asdict(clips_per_class)}
+    if _is_whole(root, settings):
+        return
+    try:
+        (root / "videos").mkdir(parents=True, exist_ok=True)
+        jobs = _plan(root / "videos", seed, clips_per_class)
+        records = []
+        for record in _make_all(jobs, processes or os.cpu_count() or 1):
+            records.append(record)
+            if on_clip is not None:
+                on_clip(len(records), len(jobs))
+        for name, text in _lists(records).items():
+            _replace_text(root / name, text)
+        _replace_text(root / SETTINGS_FILE, json.dumps(settings))
+    except OSError as e:
+        raise _cannot_write(Path(e.filename or root), e) from e
+
+
+def _is_whole(root: Path, settings: dict[str, Any]) -> bool:
+    """Whether the root holds the set with these settings. Raises `DatasetError` for other data."""
+    path = root / SETTINGS_FILE
+    if not path.exists():
+        if (root / "labels.json").exists():
+            raise DatasetError(
+                f"{root}: holds lists but no {SETTINGS_FILE}, so they may be another data set's. "
+                "Delete that folder or choose another."
+            )
+        return False
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found != settings:
+        raise DatasetError(
+            f"{root}: holds the motion set with {_in_words(found)}; asked for was "
+            f"{_in_words(settings)}. Delete that folder, choose another, or ask for what it holds."
+        )
+    return True
+
+
+def _in_words(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _plan(videos: Path, seed: int, sizes: SplitSizes) -> list[_Job]:
+    """One job a clip, with ids and in an order that tell nothing of the label."""
+    # A stream of its own: the clips of split 0, 1 and 2 are drawn from [seed, split, index].
+    rng = np.random.default_rng([seed, len(SPLITS)])
+    per_class = asdict(sizes)
+    num_classes = len(LABEL_NAMES)
+    ids = iter(rng.permutation(num_classes * sum(per_class.values())) + 1)
+    jobs = []
+    for split_number, split in enumerate(SPLITS):
+        labels = rng.permutation(np.repeat(np.arange(num_classes), per_class[split]))
+        for index, label in enumerate(labels):
+            clip_seed = (seed, split_number, index)
+            jobs.append(_Job(int(next(ids)), split, int(label), clip_seed, videos))
+    return jobs
+
+
+def _make_all(jobs: Sequence[_Job], processes: int) -> Iterator[_Record]:
+    """The records in the order of the jobs."""
+    if processes == 1:
+        yield from map(_make, jobs)
+        return
+    # A spawned worker imports this module only: no torch, no locks left by the caller's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield from pool.map(_make, jobs, chunksize=16)
+
+
+def _make(job: _Job) -> _Record:
+    clip = draw_clip(job.label, seed=job.clip_seed)
+    write_video(job.videos / f"{job.video_id}.mp4", clip.frames, fps=FPS)
+    return _Record(job.video_id, job.split, job.label, clip.placeholders)
+
+
+# ---- the lists, as Something-Something v2 is published ----
+
+
+def _lists(records: Sequence[_Record]) -> dict[str, str]:
+    """File name -> text."""
+    train, validation, test = (
+        [record for record in records if record.split == split] for split in SPLITS
+    )
+    answers = [f"{record.video_id};{LABEL_NAMES[record.label]}\n" for record in test]
+    return {
+        "labels.json": _as_json({name: str(label) for label, name in enumerate(LABEL_NAMES)}),
+        "train.json": _as_json([_entry(record) for record in train]),
+        "validation.json": _as_json([_entry(record) for record in validation]),
+        "test-answers.csv": "".join(answers),
+        "test.json": _as_json([{"id": str(record.video_id)} for record in test]),
+    }
+
+
+def _entry(record: _Record) -> dict[str, Any]:
+    name = LABEL_NAMES[record.label]
+    label = name.lower()
+    for placeholder in record.placeholders:
+        label = label.replace("something", placeholder, 1)
+    return {
+        "id": str(record.video_id),
+        "label": label,
+        "template": name.replace("something", "[something]").replace("Something", "[Something]"),
+        "placeholders": list(record.placeholders),
+    }
+
+
+def _as_json(content: object) -> str:
+    return json.dumps(content, indent=1)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is the old or the new one, whole, even after a crash."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
