@@ -220,8 +220,10 @@ def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
 
 
 def _prepare_worker(_: int) -> None:
-    # Ctrl-C reaches the whole group of processes; only the trainer decides how to stop.
+    # Ctrl-C and a scheduler's SIGTERM reach the whole group of processes, and the trainer alone
+    # decides how to stop. A worker whose trainer is gone ends by itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures: video frames and feature maps as data URIs, learning curves as inline SVG."""
+"""The report's pictures: frames and feature maps as data URIs, learning curves as inline SVG."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.io import encode_jpeg
 
 MAX_WIDTH = 160
 """Frames are shown at most this wide, in pixels."""
@@ -47,8 +47,7 @@ class Curve:
 
 def frame_picture(frame: Tensor) -> Picture:
     """Encode a video frame (3, H, W) uint8, scaled down to `MAX_WIDTH` if it is wider."""
-    height, width = frame.shape[1:]
-    if width > MAX_WIDTH:
+    if frame.shape[2] > MAX_WIDTH:
         frame = _resize(frame[None].float(), MAX_WIDTH)[0].round().clamp(0, 255).byte()
     return _jpeg(frame)
 
@@ -69,8 +68,7 @@ def draw_learning_curve(curves: Sequence[Curve], *, as_percent: bool, name: str)
 
     `name` tells this drawing's internal ids from those of other drawings in the same page.
     """
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.5}
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.5}):
         figure = Figure(figsize=(5.2, 2.9), layout="constrained")
         axes = figure.add_subplot()
         for curve in curves:
@@ -87,7 +85,7 @@ def draw_learning_curve(curves: Sequence[Curve], *, as_percent: bool, name: str)
         axes.grid(axis="y", color=_RULE, linewidth=0.7)
         axes.spines[["top", "left", "right"]].set_visible(False)
         axes.spines["bottom"].set_color(_RULE)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
         axes.margins(x=0.01)
         if as_percent:
             axes.set_ylim(0, 1.02)
@@ -122,6 +120,9 @@ def _resize(images: Tensor, width: int) -> Tensor:
 
 
 def _jpeg(image: Tensor) -> Picture:
-    data = encode_jpeg(image.contiguous(), quality=88).numpy().tobytes()
-    uri = "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+    """Encode an image (3, H, W) uint8."""
+    buffer = io.BytesIO()
+    pixels = image.permute(1, 2, 0).numpy()  # (H, W, 3)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=88, optimize=True)
+    uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     return Picture(uri, width=image.shape[2], height=image.shape[1])

@@ -42,19 +42,19 @@ def _compare(best: ModelResult, second: ModelResult) -> str:
     if _num_correct(best) == _num_correct(second):
         return (
             f"{best.name} and {second.name} are level: "
-            f"each names {percent(_top1(best))} of {num_clips:,} clips rightly."
+            f"each gets {percent(_top1(best))} of {num_clips:,} clips right."
         )
     low, high = _difference_interval(best, second)
     points = 100 * (_top1(best) - _top1(second))
     interval = f"95{NARROW_SPACE}% interval {_signed(low)} to {_signed(high)}"
     if low <= 0:
         return (
-            f"{best.name} names {percent(_top1(best))} of {num_clips:,} clips rightly and "
+            f"{best.name} gets {percent(_top1(best))} of {num_clips:,} clips right and "
             f"{second.name} {percent(_top1(second))}, but a difference of {points:.1f} points "
             f"({interval}) is too small to say that one is better."
         )
     return (
-        f"{best.name} is ahead: it names {percent(_top1(best))} of {num_clips:,} clips rightly, "
+        f"{best.name} is ahead: it gets {percent(_top1(best))} of {num_clips:,} clips right, "
         f"{second.name} {percent(_top1(second))}. The difference is {points:.1f} points "
         f"({interval})."
     )

@@ -1,4 +1,4 @@
-"""How good a network's scores are: accuracies, the confusion matrix and how sure one can be of them."""
+"""How good a network's scores are: accuracies, confusion matrix, and how sure one can be."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """A feature example's three rows of pictures and the span of values in each map."""
+    """A feature example as three rows of pictures, one column for each step in time."""
 
     example: FeatureExample
     frames: list[Picture]
@@ -168,7 +168,7 @@ def _replace_file(path: Path, text: str) -> None:
     try:
         # File names need not be Unicode; what of them UTF-8 cannot hold is shown as \udcXX.
         unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

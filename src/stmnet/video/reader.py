@@ -17,6 +17,7 @@ import torch
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -107,10 +108,12 @@ def read_frames(path: str | Path, indices: Sequence[int]) -> Tensor:
     last = max(wanted)
     images: dict[int, np.ndarray] = {}
     num_decoded = 0
+    # One converter for all frames: each frame's own would set up its tables anew every time.
+    converter = VideoReformatter()
     with _open_video(path) as (container, stream):
         for frame in _decode(container, stream):
             if num_decoded in wanted:
-                images[num_decoded] = _upright_rgb(frame)
+                images[num_decoded] = _upright_rgb(frame, converter)
             num_decoded += 1
             if num_decoded > last:
                 break
@@ -186,7 +189,7 @@ def _falls_short(found: float, promised: float) -> bool:
     return found < 0.95 * promised
 
 
-def _upright_rgb(frame: VideoFrame) -> np.ndarray:
+def _upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> np.ndarray:
     """(H, W, 3) uint8, turned by the quarter turns that the file states."""
-    image = frame.to_ndarray(format="rgb24")
+    image = converter.reformat(frame, format="rgb24").to_ndarray()
     return np.rot90(image, k=round(frame.rotation / 90) % 4)
