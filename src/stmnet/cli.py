@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show a traceback on errors")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:  # noqa: ANN401
+    def verb(name: str, run: Any, help: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(
             name,
             parents=[common],
@@ -221,7 +221,7 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401
+def print_json(value: Any) -> None:
     """Print one JSON object and nothing else on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -37,7 +37,7 @@ class UnknownModelError(StmnetError):
     """A model name or option that the zoo does not have."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  it is no error
     """A training run was asked to stop by a signal, and has saved where it was."""
 
     def __init__(self, checkpoint: Path, signal_number: int) -> None:

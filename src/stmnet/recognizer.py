@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -135,7 +134,7 @@ class Recognizer:
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         try:
             save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(self.card.to_dict())})
-            os.replace(partial, path)
+            partial.replace(path)
         except (OSError, SafetensorError) as e:
             partial.unlink(missing_ok=True)
             raise CheckpointError(f"{path}: cannot be written ({e}).") from e

@@ -78,7 +78,7 @@ def test_a_wrong_line_is_named_with_its_number(root: Path) -> None:
 def test_missing_lists_and_unknown_sets_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no labels\.json there. Set data\.root"):
         read_something_v2(tmp_path, "train")
-    with pytest.raises(DatasetError, match="unknown data set 'ssv2'. Known: motion, something_v2"):
+    with pytest.raises(DatasetError, match=r"unknown data set 'ssv2'. Known: motion, something_v2"):
         read_split("ssv2", tmp_path, "train")
 
 

@@ -58,7 +58,7 @@ def eq1_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
 
 
 def eq2_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
-    """H[t, c, h, w] = F[t, c, h, w] - sum over i, j of K[c, i, j] F[t+1, c, h+i, w+j]; last zero."""
+    """H[t, c, h, w] = F[t, c, h, w] - sum over i, j of K[c, i, j] F[t+1, c, h+i, w+j]; 0 last."""
     clips = features.unflatten(0, (-1, num_frames))
     _, _, channels, height, width = clips.shape
     result = torch.zeros_like(clips)

@@ -168,9 +168,9 @@ def test_wrong_number_of_frames_is_named() -> None:
 
 
 def test_unknown_names_and_options_suggest_the_nearest() -> None:
-    with pytest.raises(UnknownModelError, match="'stm_resnet5'.*mean 'stm_resnet50'"):
+    with pytest.raises(UnknownModelError, match=r"'stm_resnet5'.*mean 'stm_resnet50'"):
         build_model("stm_resnet5", num_classes=5)
-    with pytest.raises(UnknownModelError, match="no option 'widht'.*mean 'width'"):
+    with pytest.raises(UnknownModelError, match=r"no option 'widht'.*mean 'width'"):
         build_model("stm_resnet50", num_classes=5, widht=32)
     with pytest.raises(UnknownModelError, match="tsn_resnet50 has no option 'reduction'"):
         build_model("tsn_resnet50", num_classes=5, reduction=8)

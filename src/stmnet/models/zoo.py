@@ -84,7 +84,7 @@ def build_model(
     num_classes: int,
     num_frames: int = 8,
     pretrained: str | None = None,
-    **options: Any,  # noqa: ANN401  checked against the builder's own signature below
+    **options: Any,
 ) -> nn.Module:
     """Build a network: (N, T, 3, H, W) float, normalised -> logits (N, `num_classes`).
 

@@ -27,7 +27,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self,
         checkpoint: Mapping[str, Any],
         path: str | Path,
-        storage_options: Any | None = None,  # noqa: ANN401
+        storage_options: Any | None = None,
     ) -> None:
         path = Path(path)
         partial = path.with_name(f".{path.name}.partial")
@@ -37,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(dict(checkpoint), file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            partial.replace(path)
         except (OSError, RuntimeError) as e:
             partial.unlink(missing_ok=True)
             raise CheckpointError(

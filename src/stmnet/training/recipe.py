@@ -123,7 +123,7 @@ def known_keys() -> list[str]:
     return list(_dataclass_keys(Recipe()))
 
 
-def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:  # noqa: ANN401
+def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:
     for entry in fields(recipe):
         value = getattr(recipe, entry.name)
         if is_dataclass(value):

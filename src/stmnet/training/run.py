@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +63,9 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     if resume:
         check_same_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed, verbose=False)
+    if not torch.cuda.is_available():
+        # Loaders and trainer share the cores: more threads than cores wait for each other.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.data.num_workers))
 
     training_list = read_split(recipe.data.dataset, recipe.data.root, "train")
     validation_list = read_split(recipe.data.dataset, recipe.data.root, "validation")

@@ -191,5 +191,10 @@ def _falls_short(found: float, promised: float) -> bool:
 
 def _upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> np.ndarray:
     """(H, W, 3) uint8, turned by the quarter turns that the file states."""
-    image = converter.reformat(frame, format="rgb24").to_ndarray()
+    # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
+    # each cost more than converting a small frame.
+    rgb = converter.reformat(frame, format="rgb24", threads=1)
+    plane = rgb.planes[0]
+    rows = np.asarray(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
+    image = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
     return np.rot90(image, k=round(frame.rotation / 90) % 4)

@@ -91,7 +91,7 @@ def _read_answers(path: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def _read_json(path: Path, kind: type) -> Any:  # noqa: ANN401  what a list holds is checked above
+def _read_json(path: Path, kind: type) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as e:

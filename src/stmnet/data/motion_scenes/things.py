@@ -137,7 +137,7 @@ def bar(u: Array, v: Array) -> Array:
 
 
 def pointed(points: int, inner_radius: float) -> Outline:
-    """A star whose points reach radius 1; with `inner_radius` cos(pi / points) a regular polygon."""
+    """A star whose points reach radius 1; a regular polygon where `inner_radius` says so."""
     half_sector = np.pi / points
     edge = np.array([np.cos(half_sector) - inner_radius, np.sin(half_sector)])
     normal_u, normal_v = edge[1] / np.hypot(*edge), -edge[0] / np.hypot(*edge)
