@@ -100,8 +100,8 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("dataset", choices=["motion"], help="motion: generate the motion set")
     added.add_argument("--out", type=Path, required=True, help="the folder to write")
     added.add_argument("--seed", type=int, default=0)
-    added.add_argument("--train", type=int, default=200, help="clips a class (default 200)")
-    added.add_argument("--validation", type=int, default=20, help="clips a class (default 20)")
+    added.add_argument("--train", type=int, default=180, help="clips a class (default 180)")
+    added.add_argument("--validation", type=int, default=10, help="clips a class (default 10)")
     added.add_argument("--test", type=int, default=50, help="clips a class (default 50)")
 
     added = verb("demo", demo, "See STM read motion where a network without time cannot.")

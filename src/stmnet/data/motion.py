@@ -85,8 +85,8 @@ MIRRORED: dict[str, str] = {
 class SplitSizes:
     """Clips per class in each split."""
 
-    train: int = 200
-    validation: int = 20
+    train: int = 180
+    validation: int = 10
     test: int = 50
 
 
@@ -105,7 +105,7 @@ def draw_clip(label: int, *, seed: int | Sequence[int]) -> RenderedClip:
 
 
 def render_clip(label: int, *, seed: int | Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Draw the frames of one clip: uint8 RGB of shape (24, 72, 96, 3)."""
+    """Draw the frames of one clip: uint8 RGB of shape (16, 72, 96, 3)."""
     return draw_clip(label, seed=seed).frames
 
 

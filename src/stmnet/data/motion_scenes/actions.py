@@ -24,8 +24,8 @@ from stmnet.data.motion_scenes.things import (
 
 
 def moving_left(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
-    """A thing crosses 25 to 60 % of the frame's width leftwards."""
-    radius, travel = rng.uniform(11, 15), rng.uniform(0.25, 0.6) * WIDTH
+    """A thing crosses 35 to 65 % of the frame's width leftwards."""
+    radius, travel = rng.uniform(11, 15), rng.uniform(0.35, 0.65) * WIDTH
     done = random_progress(rng) - np.float32(0.5)
     x = room(rng, WIDTH, radius + travel / 2) - travel * done
     y = room(rng, HEIGHT, radius + 5) + around_zero(rng, 8) * done
@@ -35,8 +35,8 @@ def moving_left(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
 
 
 def moving_up(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
-    """A thing crosses 25 to 60 % of the frame's height upwards."""
-    radius, travel = rng.uniform(11, 15), rng.uniform(0.25, 0.6) * HEIGHT
+    """A thing crosses 35 to 65 % of the frame's height upwards."""
+    radius, travel = rng.uniform(11, 15), rng.uniform(0.35, 0.65) * HEIGHT
     done = random_progress(rng) - np.float32(0.5)
     x = room(rng, WIDTH, radius + 5) + around_zero(rng, 8) * done
     y = room(rng, HEIGHT, radius + travel / 2) - travel * done
@@ -46,8 +46,8 @@ def moving_up(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
 
 
 def approaching(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
-    """A thing grows 1.6 to 2.6 times as large, as one that comes nearer does."""
-    first_radius, growth = rng.uniform(9, 13), rng.uniform(1.6, 2.6)
+    """A thing grows 1.9 to 2.8 times as large, as one that comes nearer does."""
+    first_radius, growth = rng.uniform(9, 13), rng.uniform(1.9, 2.8)
     radius = (first_radius * growth ** random_progress(rng)).astype(np.float32)
     x = room(rng, WIDTH, 0.8 * radius[-1]) + wobble(rng, 1.5)
     y = room(rng, HEIGHT, 0.8 * radius[-1]) + wobble(rng, 1.5)
@@ -68,14 +68,14 @@ def turning_clockwise(rng: np.random.Generator, backdrop_hue: float) -> list[Thi
 
 
 def opening(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
-    """A box, book, cupboard or shell opens."""
+    """A box, cupboard or shell opens."""
     open_thing = OPENINGS[int(rng.integers(len(OPENINGS)))]
     return [open_thing(rng, backdrop_hue, random_progress(rng)[:, None, None])]
 
 
 def covering(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
     """A cloth slides from any side over a thing that lies still, until it hides it."""
-    radius = rng.uniform(13, 18)
+    radius = rng.uniform(15, 20)
     cloth_radius = 1.2 * radius + 1
     x = room(rng, WIDTH, radius + 6) + wobble(rng, 1)
     y = room(rng, HEIGHT, radius + 6) + wobble(rng, 1)

@@ -56,12 +56,12 @@ def render(action: Action, rng: np.random.Generator) -> RenderedClip:
     shake_x, shake_y = wobble(rng, SHAKE_PIXELS), wobble(rng, SHAKE_PIXELS)
     film = _filmed(_backdrop(rng, backdrop_hue), shake_x, shake_y)
     actors = action(rng, backdrop_hue)
-    distractors = [distractor(rng, backdrop_hue) for _ in range(rng.integers(3))]
+    distractors = [distractor(rng, backdrop_hue) for _ in range(rng.integers(2))]
     for thing in [*distractors, *actors]:
         _draw(film, thing, shake_x, shake_y)
     grain = rng.standard_normal((NUM_FRAMES, HEIGHT, WIDTH), dtype=np.float32)
     film *= _light(rng)
-    film += np.float32(rng.uniform(1.5, 4)) * grain
+    film += np.float32(rng.uniform(1, 3)) * grain
     frames = np.clip(np.rint(film), 0, 255).astype(np.uint8)
     return RenderedClip(
         np.ascontiguousarray(frames.transpose(1, 2, 3, 0)), tuple(thing.name for thing in actors)
@@ -167,7 +167,7 @@ def distractor(rng: np.random.Generator, backdrop_hue: float) -> Thing:
 
 
 def _pick_drift(rng: np.random.Generator) -> float:
-    return float(rng.uniform(8, 28)) if rng.random() < 0.6 else 0.0
+    return float(rng.uniform(6, 18)) if rng.random() < 0.6 else 0.0
 
 
 def _light(rng: np.random.Generator) -> Array:

@@ -58,40 +58,9 @@ def _box(rng: np.random.Generator, backdrop_hue: float, progress: Array) -> Thin
         Part(rectangle(-0.9, 0.9, 0.0, 0.9), paint),
         Part(lambda u, v: lid(*lid_coordinates(u, v)), paint),
     )
-    track = _standing(rng, rng.uniform(17, 22), tilt=0.2)
+    track = _standing(rng, rng.uniform(20, 26), tilt=0.2)
     lowered = Track(track.x, track.y + np.float32(6), track.radius, track.angle)
     return Thing(f"{paint.name} box", parts, lowered, reach=2.2)
-
-
-def _book(rng: np.random.Generator, backdrop_hue: float, progress: Array) -> Thing:
-    """Seen from above; the cover turns about the spine, its free edge rises to the camera."""
-    paint, spine_side = random_paint(rng, backdrop_hue), rng.choice([-1, 1])
-    swing = _between(rng, np.deg2rad(20), np.deg2rad(160), progress)
-    width, rise = np.cos(swing), 0.25 * np.sin(swing)
-
-    def cover_coordinates(u: Array, v: Array) -> tuple[Array, Array]:
-        safe_width = np.where(np.abs(width) < 0.02, np.float32(0.02), width)
-        along = spine_side * u / safe_width
-        return along, v / (1 + rise * np.clip(along, 0, 1))
-
-    def cover(u: Array, v: Array) -> Array:
-        along, across = cover_coordinates(u, v)
-        return np.maximum(np.maximum(-along, along - 1) * np.abs(width), np.abs(across) - 0.8)
-
-    outside = Paint(
-        paint.name, lambda u, v: paint.pattern(*cover_coordinates(u, v)), paint.first, paint.second
-    )
-    page = rectangle(0.0, 0.95, -0.75, 0.75)
-    parts = (
-        Part(lambda u, v: page(spine_side * u, v), _inside(backdrop_hue, 0.95)),
-        Part(lambda u, v: np.where(width > 0, cover(u, v), np.float32(9)), outside),
-        Part(
-            lambda u, v: np.where(width > 0, np.float32(9), cover(u, v)), _inside(backdrop_hue, 0.8)
-        ),
-    )
-    return Thing(
-        f"{paint.name} book", parts, _standing(rng, rng.uniform(24, 30), tilt=0.4), reach=1.2
-    )
 
 
 def _cupboard(rng: np.random.Generator, backdrop_hue: float, progress: Array) -> Thing:
@@ -110,7 +79,7 @@ def _cupboard(rng: np.random.Generator, backdrop_hue: float, progress: Array) ->
         Part(doors, sliding),
     )
     return Thing(
-        f"{paint.name} cupboard", parts, _standing(rng, rng.uniform(19, 26), tilt=np.pi), 1.5
+        f"{paint.name} cupboard", parts, _standing(rng, rng.uniform(22, 29), tilt=np.pi), 1.5
     )
 
 
@@ -128,8 +97,8 @@ def _shell(rng: np.random.Generator, backdrop_hue: float, progress: Array) -> Th
         return paint.pattern(cos * u + side * sin * v, cos * v - side * sin * u)
 
     painted = Paint(paint.name, turning_with_halves, paint.first, paint.second)
-    track = _standing(rng, rng.uniform(17, 25), tilt=np.pi)
+    track = _standing(rng, rng.uniform(21, 29), tilt=np.pi)
     return Thing(f"{paint.name} shell", (Part(halves, painted),), track)
 
 
-OPENINGS = (_box, _book, _cupboard, _shell)
+OPENINGS = (_box, _cupboard, _shell)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NUM_FRAMES, HEIGHT, WIDTH = 24, 72, 96
+NUM_FRAMES, HEIGHT, WIDTH = 16, 72, 96
 TAU = 2 * np.pi
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,221 @@
+"""The command line: what it prints, and one line for everything a user can get wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stmnet.cli import main
+from stmnet.data.motion import FPS, LABEL_NAMES, SplitSizes, generate, render_clip, write_video
+from stmnet.shipped import shipped
+from tests.conftest import VideoWriter, write_audio
+
+SAMPLES = shipped("samples")
+STMNET = Path(sys.executable).with_name("stmnet")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `stmnet ...`, in this process."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def name_of(sample: Path) -> str:
+    return {name.lower().replace(" ", "_"): name for name in LABEL_NAMES}[sample.stem]
+
+
+def test_sample_clips_are_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "predict", SAMPLES, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert len(result["predictions"]) == 12
+    labels = {Path(entry["video"]): entry["label"] for entry in result["predictions"]}
+    assert {name_of(video) for video in labels} == set(LABEL_NAMES)
+    num_right = sum(label == name_of(video) for video, label in labels.items())
+    assert num_right >= 11
+    for entry in result["predictions"]:
+        probabilities = [each["probability"] for each in entry["top"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert entry["top"][0]["label"] == entry["label"]
+
+
+def test_sample_clips_are_from_a_seed_of_their_own(tmp_path: Path) -> None:
+    # scripts/make_weights.py: data from seed 1000, samples from seed 2,000,000.
+    for label, name in enumerate(LABEL_NAMES):
+        sample = SAMPLES / f"{name.lower().replace(' ', '_')}.mp4"
+        again = tmp_path / sample.name
+        write_video(again, render_clip(label, seed=(2_000_000, label)), fps=FPS)
+        assert again.read_bytes() == sample.read_bytes()
+
+
+def test_predict_prints_a_table_of_files_and_folders(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, second, third = sorted(SAMPLES.glob("*.mp4"))[:3]
+    shutil.copy(third, tmp_path)
+    code, out, err = run(capsys, "predict", first, second, tmp_path, "--top", 2)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 1 + 3 * 2
+    assert lines[0].split() == ["video", "action", "probability"]
+    for line, video in zip(lines[1::2], [first, second, third], strict=True):
+        assert video.name in line
+        assert line.rstrip().endswith("%")
+
+
+def test_predict_without_arguments_takes_the_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "predict", "--top", 1)
+    assert code == 0
+    assert len(out.splitlines()) == 1 + 12
+
+
+@pytest.fixture
+def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video\n" * 99)
+    write_audio(tmp_path / "sound.mp4")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.ckpt").write_text("no checkpoint\n")
+    (tmp_path / "text.safetensors").write_text("no checkpoint\n")
+    (tmp_path / "misspelt.yaml").write_text("data: {batchsize: 3}\n")
+    (tmp_path / "unknown_model.yaml").write_text("model: {name: stm_resnet55}\n")
+    return {
+        "one_frame.mp4": make_video("one_frame.mp4", num_frames=1),
+        **{path.name: path for path in tmp_path.iterdir()},
+        "missing.mp4": tmp_path / "missing.mp4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "message"),
+    [
+        ("predict", "missing.mp4", "no such file. Give the path of a video file."),
+        ("predict", "empty.mp4", "the file is empty. Download or copy it again."),
+        ("predict", "text.mp4", "not a readable video"),
+        ("predict", "sound.mp4", "no video stream (audio only). Remove it"),
+        ("predict", "one_frame.mp4", "has one frame only, and motion needs two. Give a video."),
+        ("predict", "folder", "no video in this folder"),
+        ("predict --model", "text.ckpt", "not a checkpoint"),
+        ("predict --model", "text.safetensors", "not a checkpoint"),
+        ("predict --model", "folder", "no such file. Give a checkpoint"),
+        ("test", "text.ckpt", "not a checkpoint"),
+        ("test", "missing.mp4", "no such file. Give a checkpoint"),
+        ("train", "misspelt.yaml", "unknown key 'data.batchsize'. Did you mean 'data.batch_size'?"),
+        ("train", "unknown_model.yaml", "'stm_resnet55'. Did you mean 'stm_resnet50'?"),
+        ("train", "missing.mp4", "No such file or directory. Give the path of a recipe"),
+        ("train --resume", "../recipes/none.yaml", "No such file or directory"),
+    ],
+)
+def test_bad_input_gives_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+    bad_inputs: dict[str, Path],
+    verb: str,
+    name: str,
+    message: str,
+) -> None:
+    path = bad_inputs.get(name, Path(name))
+    words = verb.split()
+    # `predict --model X` wants a video too.
+    video = [sorted(SAMPLES.glob("*.mp4"))[0]] if "--model" in words else []
+    code, out, err = run(capsys, *words, path, *video)
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert path.stem in err
+    assert "Traceback" not in err
+
+
+def test_wrong_files_do_not_keep_the_right_ones_from_being_recognised(
+    capsys: pytest.CaptureFixture[str], bad_inputs: dict[str, Path]
+) -> None:
+    good = sorted(SAMPLES.glob("*.mp4"))[0]
+    code, out, err = run(capsys, "predict", bad_inputs["text.mp4"], good, "--json")
+    result = json.loads(out)
+    assert code == 2
+    assert [entry["video"] for entry in result["predictions"]] == [str(good)]
+    assert list(result["errors"]) == [str(bad_inputs["text.mp4"])]
+    assert len(err.splitlines()) == 1
+
+
+def test_a_cut_video_is_recognised_with_a_warning(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    whole = SAMPLES / "moving_something_left.mp4"
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 5])
+    code, out, err = run(capsys, "predict", cut, "--json")
+    (prediction,) = json.loads(out)["predictions"]
+    assert code == 0
+    assert prediction["label"] == "Moving something left"
+    assert len(prediction["warnings"]) == 1
+    assert len(err.splitlines()) == 1
+    assert "cut.mp4: ends after" in err
+
+
+def test_real_cut_videos_are_recognised_with_a_warning(
+    capsys: pytest.CaptureFixture[str], shared: Path, tmp_path: Path
+) -> None:
+    for whole in (
+        shared / "videos/clips/webm/task5_0.webm",
+        sorted((shared / "videos/ucf101").rglob("*.avi"))[0],
+    ):
+        cut = tmp_path / f"cut{whole.suffix}"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        code, out, err = run(capsys, "predict", cut, "--json")
+        assert code == 0
+        assert len(json.loads(out)["predictions"]) == 1
+        assert "before the length its header states" in err
+
+
+def test_a_folder_that_is_no_data_set_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    recipe = shipped("recipes/motion_stm.yaml")
+    code, _, err = run(capsys, "train", recipe, "--data.root", tmp_path, "--output", tmp_path / "r")
+    assert code == 2
+    assert f"{tmp_path}: no labels.json there. Set data.root" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_prepare_motion_writes_the_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sizes = ["--train", 2, "--validation", 1, "--test", 1]
+    code, out, _ = run(capsys, "prepare", "motion", "--out", tmp_path / "a", "--seed", 4, *sizes)
+    assert code == 0
+    assert str(tmp_path / "a") in out
+    generate(tmp_path / "b", seed=4, clips_per_class=SplitSizes(2, 1, 1))
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
+    assert len(files) == 4 * 12 + 6
+    for path in files:
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+    code, _, err = run(capsys, "prepare", "motion", "--out", tmp_path / "a", "--seed", 5, *sizes)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+
+
+def test_help_lists_every_verb_with_one_line() -> None:
+    out = subprocess.run(
+        [STMNET, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "120"}
+    ).stdout
+    for verb in ("predict", "train", "test", "prepare", "demo"):
+        (line,) = [line for line in out.splitlines() if line.split()[:1] == [verb]]
+        assert len(line.split()) > 3
+
+
+def test_the_installed_command_keeps_to_one_line(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [STMNET, "predict", tmp_path / "none.mp4"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"stmnet: {tmp_path}/none.mp4: no such file. Give the path of a video file."
+    ]
