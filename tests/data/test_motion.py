@@ -187,13 +187,13 @@ def test_approaching_things_grow() -> None:
 
 def turn_in_degrees(before: np.ndarray, after: np.ndarray) -> float:
     """The rotation (clockwise positive) that best maps one grey frame onto another, about the
-    centre of what differs, within 20 degrees either way."""
+    centre of what differs, within 32 degrees either way."""
     difference = np.maximum(np.abs(after - before) - 12, 0)
     y0, x0 = centre(difference, 0), centre(difference, 1)
     y, x = np.mgrid[0:72, 0:96]
     near = np.hypot(y - y0, x - x0) < 24
     errors = {}
-    for degrees in range(-20, 21, 4):
+    for degrees in range(-32, 33, 4):
         angle = np.deg2rad(degrees)
         # Content turned by `angle` came from the point turned back by it (y points down).
         from_x = x0 + np.cos(angle) * (x - x0) + np.sin(angle) * (y - y0)
@@ -208,7 +208,7 @@ def test_clockwise_things_turn_clockwise() -> None:
     turns = []
     for seed in SEEDS:
         grey = render_clip(6, seed=seed).astype(float).mean(axis=3)
-        turns.append(sum(turn_in_degrees(grey[t], grey[t + 3]) for t in range(0, 21, 3)))
+        turns.append(sum(turn_in_degrees(grey[t], grey[t + 2]) for t in range(0, 14, 2)))
     assert sum(turn > 20 for turn in turns) >= 17, turns
 
 
@@ -230,6 +230,6 @@ def test_workers_need_no_torch() -> None:
 def test_every_eighth_of_a_clip_moves(forwards: int) -> None:
     """Any two neighbours among 8 sampled frames differ by more than grain and shake."""
     for seed in SEEDS[:5]:
-        film = render_clip(forwards, seed=seed).astype(float)[1::3].mean(axis=3)
+        film = render_clip(forwards, seed=seed).astype(float)[::2].mean(axis=3)
         steps = np.abs(np.diff(film, axis=0))
         assert ((steps > 25).sum(axis=(1, 2)) > 15).all()

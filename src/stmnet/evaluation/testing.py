@@ -138,7 +138,7 @@ def machine_facts() -> dict[str, str]:
     device = (
         torch.cuda.get_device_name()
         if torch.cuda.is_available()
-        else f"CPU, {torch.get_num_threads()} threads"
+        else f"CPU ({torch.get_num_threads()} threads)"
     )
     return {
         "Device": device,

@@ -11,7 +11,7 @@ from stmnet.evaluation.history import EpochRecord, append_history
 
 
 class HistoryLog(Callback):
-    """Appends an `EpochRecord` to `path` after every epoch."""
+    """Appends an `EpochRecord` to `path` after every epoch, and prints it in a line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,3 +33,9 @@ class HistoryLog(Callback):
         )
         self._started = now
         append_history(self.path, record)
+        pl_module.print(
+            f"epoch {record.epoch + 1}/{trainer.max_epochs}  "
+            f"loss {record.train_loss:.3f}  top-1 {record.train_top1:.1%}  "
+            f"validation loss {record.validation_loss:.3f}  top-1 {record.validation_top1:.1%}  "
+            f"{record.seconds:.0f} s"
+        )

@@ -59,8 +59,9 @@ class ActionModule(LightningModule):
         loss = F.cross_entropy(logits, batch.labels)
         self.train_top1(logits, batch.labels)
         size = len(batch.labels)
-        self.log("train_loss", loss, on_epoch=True, prog_bar=True, batch_size=size)
-        self.log("train_top1", self.train_top1, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train_loss", loss, on_epoch=True, batch_size=size)
+        self.log("train_top1", self.train_top1, on_step=False, on_epoch=True)
+        self.log("loss", loss, logger=False, prog_bar=True, batch_size=size)
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
@@ -76,7 +77,7 @@ class ActionModule(LightningModule):
         logits = self(batch.frames)
         self.validation_top1(logits, batch.labels)
         loss = F.cross_entropy(logits, batch.labels)
-        self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        self.log("validation_loss", loss, batch_size=len(batch.labels))
         self.log("validation_top1", self.validation_top1, prog_bar=True)
 
     def _count_unreadable(self, batch: Batch) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import logging
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -63,9 +66,6 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     if resume:
         check_same_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed, verbose=False)
-    if not torch.cuda.is_available():
-        # Loaders and trainer share the cores: more threads than cores wait for each other.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.data.num_workers))
 
     training_list = read_split(recipe.data.dataset, recipe.data.root, "train")
     validation_list = read_split(recipe.data.dataset, recipe.data.root, "validation")
@@ -101,9 +101,9 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
 
     output.mkdir(parents=True, exist_ok=True)
     (output / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
-    trainer = make_trainer(recipe, output)
-    with warnings.catch_warnings():
-        _ignore_advice()
+    with warnings.catch_warnings(), _cores_shared_with(recipe.data.num_workers):
+        _quiet_lightning()
+        trainer = make_trainer(recipe, output)
         trainer.fit(
             module,
             training_loader,
@@ -164,8 +164,10 @@ def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
 
 def make_trainer(recipe: Recipe, output: Path) -> Trainer:
     """Lightning's trainer with this run's checkpoints, logs and progress bar."""
+    # In a log file a progress bar is noise; the line that HistoryLog prints an epoch is enough.
+    on_terminal = sys.stdout.isatty()
     callbacks: list[Callback] = [
-        RichProgressBar(leave=True),
+        *([RichProgressBar()] if on_terminal else []),
         LearningRateMonitor(),
         HistoryLog(output / HISTORY),
         ModelCheckpoint(
@@ -189,10 +191,29 @@ def make_trainer(recipe: Recipe, output: Path) -> Trainer:
         log_every_n_steps=10,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_progress_bar=on_terminal,
     )
 
 
-def _ignore_advice() -> None:
-    # Lightning advises on worker counts and log intervals; the recipe decides these.
-    for message in (".*does not have many workers.*", ".*The number of training batches.*"):
+@contextmanager
+def _cores_shared_with(num_workers: int) -> Iterator[None]:
+    """Without a GPU, leave a core to every loader: more threads than cores wait for each other."""
+    num_threads = torch.get_num_threads()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, num_threads - num_workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _quiet_lightning() -> None:
+    # Its advice is on what the recipe decides: worker counts, log intervals, the run's folder.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*The number of training batches.*",
+        ".*exists and is not empty.*",
+        ".*LeafSpec.*is deprecated.*",
+    ):
         warnings.filterwarnings("ignore", message=message)
