@@ -231,10 +231,13 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("video", "action", "probability", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("video", "action", "probability"):
+        table.add_column(heading, no_wrap=True)
     for prediction in predictions:
         for rank, (label, probability) in enumerate(prediction.top):
             style = "bold" if rank == 0 else "dim"
             video = Path(prediction.video).name if rank == 0 else ""
             table.add_row(video, label, f"{probability:.1%}", style=style)
-    Console().print(table)
+    # A pipe has no width: nothing is cut there.
+    Console(width=None if sys.stdout.isatty() else 500).print(table)

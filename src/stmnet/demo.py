@@ -74,6 +74,7 @@ def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        transient=True,
     ) as progress:
         task = progress.add_task("clips", total=None)
         generate(

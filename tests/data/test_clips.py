@@ -75,11 +75,22 @@ def test_epochs_and_seeds_differ(clip_list: ClipList) -> None:
 def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
     whole = epoch_of(training_loader(clip_list), epoch=3)
     left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
     left.num_batches_trained = 2
     resumed = training_loader(clip_list)
     resumed.load_state_dict(left.state_dict())
-    assert_same(whole[2:], epoch_of(resumed, epoch=3))
+    assert_same(whole[2:], [(batch.frames, batch.labels) for batch in resumed])
     assert len(epoch_of(resumed, epoch=4)) == len(whole), "the next epoch is whole again"
+
+
+def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
+    left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
+    left.num_batches_trained = len(left)
+    resumed = training_loader(clip_list)
+    resumed.load_state_dict(left.state_dict())
+    expected = epoch_of(training_loader(clip_list), epoch=4)
+    assert_same(expected, [(batch.frames, batch.labels) for batch in resumed])
 
 
 def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:

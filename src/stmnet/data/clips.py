@@ -189,11 +189,16 @@ class TrainingLoader(DataLoader[Sample]):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"num_batches_trained": self.num_batches_trained}
+        return {
+            "epoch": self.epoch_sampler.epoch,
+            "num_batches_trained": self.num_batches_trained,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         assert self.batch_size is not None
-        num_batches = state["num_batches_trained"] % len(self)
+        # The trainer sets the epoch only after the first batches are on their way.
+        epochs_done, num_batches = divmod(state["num_batches_trained"], len(self))
+        self.epoch_sampler.set_epoch(state["epoch"] + epochs_done)
         self.epoch_sampler.num_clips_done = num_batches * self.batch_size
 
 

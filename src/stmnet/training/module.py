@@ -34,12 +34,21 @@ class ActionModule(LightningModule):
     """Trains `network` with cross-entropy; the card travels in every checkpoint."""
 
     def __init__(
-        self, network: nn.Module, card: Card, optimizer: OptimizerRecipe, *, max_unreadable: int
+        self,
+        network: nn.Module,
+        card: Card,
+        optimizer: OptimizerRecipe,
+        *,
+        steps_per_epoch: int,
+        max_unreadable: int,
     ) -> None:
         super().__init__()
         self.network = network
         self.card = card
         self.optimizer_recipe = optimizer
+        # Given, not asked of the trainer: its estimate starts the loader before a resumed run has
+        # told it where to go on.
+        self.steps_per_epoch = steps_per_epoch
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
         num_classes = len(card.label_names)
@@ -100,9 +109,8 @@ class ActionModule(LightningModule):
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
-        steps_per_epoch = self.trainer.estimated_stepping_batches / recipe.epochs
         scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step / steps_per_epoch, recipe)
+            optimizer, lambda step: learning_rate_factor(step / self.steps_per_epoch, recipe)
         )
         return {
             "optimizer": optimizer,

@@ -77,9 +77,6 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         pretrained=recipe.model.pretrained,
         **card.options,
     )
-    module = ActionModule(
-        network, card, recipe.optimizer, max_unreadable=recipe.data.max_unreadable
-    )
     pin_memory = torch.cuda.is_available()
     training_loader = TrainingLoader(
         TrainingClips(
@@ -97,6 +94,14 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         batch_size=recipe.data.batch_size,
         num_workers=recipe.data.num_workers,
         pin_memory=pin_memory,
+    )
+
+    module = ActionModule(
+        network,
+        card,
+        recipe.optimizer,
+        steps_per_epoch=len(training_loader),
+        max_unreadable=recipe.data.max_unreadable,
     )
 
     output.mkdir(parents=True, exist_ok=True)
