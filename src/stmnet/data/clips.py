@@ -155,12 +155,14 @@ class EpochSampler(Sampler[EpochAndClip]):
         return self.num_clips
 
     def __iter__(self) -> Iterator[EpochAndClip]:
-        generator = torch.Generator().manual_seed(_sample_seed(self.seed, self.epoch))
+        # The epoch may be set anew while this pass is under way.
+        epoch = self.epoch
+        generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch))
         order = torch.randperm(self.num_clips, generator=generator).tolist()
         todo = order[self.num_clips_done :]
         self.num_clips_done = 0
         for index in todo:
-            yield self.epoch, index
+            yield epoch, index
 
 
 class TrainingLoader(DataLoader[Sample]):

@@ -39,16 +39,14 @@ class ActionModule(LightningModule):
         card: Card,
         optimizer: OptimizerRecipe,
         *,
-        steps_per_epoch: int,
+        training_loader: TrainingLoader,
         max_unreadable: int,
     ) -> None:
         super().__init__()
         self.network = network
         self.card = card
         self.optimizer_recipe = optimizer
-        # Given, not asked of the trainer: its estimate starts the loader before a resumed run has
-        # told it where to go on.
-        self.steps_per_epoch = steps_per_epoch
+        self.training_loader = training_loader
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
         num_classes = len(card.label_names)
@@ -74,10 +72,8 @@ class ActionModule(LightningModule):
         return loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        loader = self.trainer.train_dataloader
-        assert isinstance(loader, TrainingLoader)
         # The batch in hand counts as done: checkpoints are written after its step, never before.
-        loader.num_batches_trained = batch_index + 1
+        self.training_loader.num_batches_trained = batch_index + 1
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._count_unreadable(batch)
@@ -110,7 +106,7 @@ class ActionModule(LightningModule):
             weight_decay=recipe.weight_decay,
         )
         scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step / self.steps_per_epoch, recipe)
+            optimizer, lambda step: learning_rate_factor(step / len(self.training_loader), recipe)
         )
         return {
             "optimizer": optimizer,
@@ -121,9 +117,12 @@ class ActionModule(LightningModule):
         checkpoint[METADATA_KEY] = self.card.to_dict()
         # Dropout draws from the global generator: a resumed run goes on where it was.
         checkpoint["rng_state"] = torch.get_rng_state()
+        checkpoint["training_loader"] = self.training_loader.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng_state = checkpoint["rng_state"]
+        # Lightning would load the loader's place too, but after an epoch's end too late or never.
+        self.training_loader.load_state_dict(checkpoint["training_loader"])
 
     def on_train_start(self) -> None:
         if self._rng_state is not None:

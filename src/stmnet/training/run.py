@@ -100,7 +100,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         network,
         card,
         recipe.optimizer,
-        steps_per_epoch=len(training_loader),
+        training_loader=training_loader,
         max_unreadable=recipe.data.max_unreadable,
     )
 
