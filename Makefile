@@ -10,7 +10,7 @@ demo: $(INSTALLED)  ## See STM read motion where a network without time cannot.
 	$(BIN)/stmnet demo
 
 test: $(INSTALLED) lint  ## Style, types, then every test.
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

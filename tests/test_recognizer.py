@@ -1,0 +1,117 @@
+"""Load, call and save a recogniser; and what is said of files that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import stmnet
+from stmnet.data.motion import LABEL_NAMES
+from stmnet.data.transforms import Preprocessing
+from stmnet.errors import CheckpointError, VideoError
+from stmnet.recognizer import METADATA_KEY, Card, Recognizer, load
+from tests.conftest import VideoWriter, decode_all
+
+CARD = Card(
+    model="stm_resnet18",
+    label_names=("jump", "sit down", "wave"),
+    preprocessing=Preprocessing(num_frames=4, short_side=72, crop_size=64),
+    options={"width": 8},
+)
+
+
+@pytest.fixture
+def recognizer() -> Recognizer:
+    torch.manual_seed(0)
+    return Recognizer(CARD.build(), CARD)
+
+
+def test_saved_and_loaded_is_the_same(
+    recognizer: Recognizer, tmp_path: Path, make_video: VideoWriter
+) -> None:
+    path = recognizer.save(tmp_path / "model.safetensors")
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+    loaded = stmnet.load(path)
+    assert loaded.card == CARD
+    video = make_video("a.mp4", num_frames=20)
+    assert loaded(video) == recognizer(video)
+    # A run's folder stands for the weights in it.
+    assert stmnet.load(tmp_path)(video) == recognizer(video)
+
+
+def test_a_prediction_step_by_step(recognizer: Recognizer, make_video: VideoWriter) -> None:
+    video = make_video("a.mp4", num_frames=20)
+    # 20 frames in 4 segments of 5: the middles; 72x96 needs no scaling; the middle 64x64.
+    frames = decode_all(video)[[2, 7, 12, 17], 4:68, 16:80].astype(np.float32) / 255
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    clip = torch.from_numpy(((frames - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = recognizer.network(clip[None])[0].tolist()
+    exponentials = np.exp(np.array(logits) - max(logits))
+    expected = dict(zip(CARD.label_names, exponentials / exponentials.sum(), strict=True))
+    prediction = recognizer(video, top_k=3)
+    assert dict(prediction.top) == pytest.approx(expected, rel=1e-4)
+    assert prediction.label == max(expected, key=expected.__getitem__)
+    assert len(recognizer(video, top_k=2).top) == 2
+    assert len(recognizer(video, top_k=9).top) == 3
+
+
+def test_the_packaged_model_has_its_labels_and_preprocessing() -> None:
+    recognizer = load("motion")
+    assert recognizer.card.label_names == LABEL_NAMES
+    assert recognizer.card.preprocessing.num_frames == 8
+    assert not recognizer.network.training
+
+
+def test_one_frame_shows_no_motion(recognizer: Recognizer, make_video: VideoWriter) -> None:
+    with pytest.raises(VideoError, match="one frame only, and motion needs two"):
+        recognizer(make_video("a.mp4", num_frames=1))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt", ".pth"])
+@pytest.mark.parametrize("content", [b"", b"words\n", b"\x80\x02}q\x00.", bytes(4000)])
+def test_files_that_are_no_checkpoint(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"state_dict": Trap()}, tmp_path / "trap.ckpt")
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load(tmp_path / "trap.ckpt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_weights_without_a_card_and_cards_that_do_not_fit(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    state_dict = recognizer.network.state_dict()
+    tensors = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+    save_file(tensors, tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match="weights without stmnet's card"):
+        load(tmp_path / "bare.safetensors")
+    card = json.dumps(CARD.to_dict() | {"label_names": ["only one"]})
+    save_file(tensors, tmp_path / "other.safetensors", metadata={METADATA_KEY: card})
+    with pytest.raises(CheckpointError, match="its card and its weights do not fit"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_every_public_name_is_there() -> None:
+    for name in stmnet.__all__:
+        assert getattr(stmnet, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = stmnet.nothing
