@@ -36,7 +36,7 @@ def test_saved_and_loaded_is_the_same(
     recognizer: Recognizer, tmp_path: Path, make_video: VideoWriter
 ) -> None:
     path = recognizer.save(tmp_path / "model.safetensors")
-    assert os.listdir(tmp_path) == ["model.safetensors"]
+    assert list(tmp_path.iterdir()) == [path]
     loaded = stmnet.load(path)
     assert loaded.card == CARD
     video = make_video("a.mp4", num_frames=20)
