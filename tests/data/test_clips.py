@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from stmnet.data.clips import (
 from stmnet.data.records import Clip, ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError
+from stmnet.training.recipe import AugmentationRecipe
 from tests.conftest import VideoWriter, decode_all
 
 PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
-AUGMENTATION = Augmentation(short_sides=(34, 36, 40))
+AUGMENTATION = Augmentation(**asdict(AugmentationRecipe(short_sides=[34, 36, 40])))
 
 
 @pytest.fixture
@@ -94,11 +96,8 @@ def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
 
 
 def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
-    plain = Augmentation(
-        (36,), flip_probability=0, brightness=0, contrast=0, saturation=0, grayscale_probability=0
-    )
     clips = TrainingClips(
-        clip_list, Preprocessing(num_frames=4, short_side=72, crop_size=72), plain, seed=0
+        clip_list, Preprocessing(num_frames=4, short_side=72, crop_size=72), AUGMENTATION, seed=0
     )
     clips.view = torch.nn.Identity()
     clips.view.forward = lambda frames, label: (frames, label)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from stmnet.data.records import ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing, RandomMirror
 from stmnet.errors import DatasetError
+from stmnet.training.recipe import AugmentationRecipe
 
 SMALL = Preprocessing(num_frames=4, short_side=36, crop_size=32)
 
@@ -19,9 +22,8 @@ def noise(num_frames: int = 4, height: int = 40, width: int = 60) -> torch.Tenso
 
 
 def test_all_frames_of_a_clip_share_every_draw() -> None:
-    view = Augmentation(short_sides=(34, 36, 40), grayscale_probability=0.5).view(
-        32, mirrored_labels=[0, 1]
-    )
+    recipe = AugmentationRecipe(short_sides=[34, 36, 40], grayscale_probability=0.5)
+    view = Augmentation(**asdict(recipe)).view(32, mirrored_labels=[0, 1])
     seen = set()
     for seed in range(30):
         torch.manual_seed(seed)

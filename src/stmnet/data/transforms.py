@@ -26,8 +26,8 @@ class Preprocessing:
     """
 
     num_frames: int
-    short_side: int = 256
-    crop_size: int = 224
+    short_side: int
+    crop_size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 
@@ -69,16 +69,16 @@ class Augmentation:
     The short side is scaled to one of `short_sides` pixels (scale jitter) before the crop;
     `brightness`, `contrast`, `saturation` and `hue` are torchvision's ColorJitter strengths.
 
-    Paper silent: the strengths and probabilities.
+    Paper silent: the strengths and probabilities. Their defaults are the recipe's.
     """
 
-    short_sides: Sequence[int] = (256, 288, 320)
-    flip_probability: float = 0.5
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    hue: float = 0.0
-    grayscale_probability: float = 0.1
+    short_sides: Sequence[int]
+    flip_probability: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    grayscale_probability: float
 
     def view(self, crop_size: int, *, mirrored_labels: Sequence[int]) -> v2.Transform:
         """The transform (frames, label) -> (frames, label); frames (T, 3, crop, crop) uint8.
