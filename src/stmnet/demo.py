@@ -68,13 +68,14 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
 
 def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes) -> None:
     """Generate the motion set under `root`, with a progress bar on stderr."""
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
+        console=console,
+        disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task("clips", total=None)
         generate(

@@ -56,6 +56,7 @@ def assert_same(first: list, second: list) -> None:
         assert torch.equal(labels, other_labels)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_samples_do_not_depend_on_workers_or_on_the_global_generator(clip_list: ClipList) -> None:
     torch.manual_seed(0)
     alone = epoch_of(training_loader(clip_list), epoch=2)
