@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stmnet.data.clips import read_center
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
+from stmnet.files import whole_file
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
 from stmnet.shipped import shipped
@@ -130,13 +131,12 @@ class Recognizer:
     def save(self, path: str | Path) -> Path:
         """Write the weights, with the card inside, as safetensors; whole or not at all."""
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         try:
-            save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(self.card.to_dict())})
-            partial.replace(path)
+            with whole_file(path) as unfinished:
+                card = json.dumps(self.card.to_dict())
+                save_file(tensors, unfinished, metadata={METADATA_KEY: card})
         except (OSError, SafetensorError) as e:
-            partial.unlink(missing_ok=True)
             raise CheckpointError(f"{path}: cannot be written ({e}).") from e
         return path
 

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from stmnet.data.motion_scenes import actions
 from stmnet.data.motion_scenes.film import Action, RenderedClip, render
 from stmnet.errors import DatasetError
+from stmnet.files import whole_file
 
 FPS = 12
 QUANTISER = 24
@@ -120,10 +121,9 @@ def write_video(path: Path, frames: npt.NDArray[np.uint8], *, fps: int) -> None:
 
     Raises `DatasetError` if the file cannot be written.
     """
-    unfinished = path.with_name(path.name + ".part")
     try:
-        _encode(unfinished, frames, fps)
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            _encode(unfinished, frames, fps)
     except (OSError, av.FFmpegError) as e:
         raise _cannot_write(path, e) from e
 
@@ -207,8 +207,8 @@ def generate(
             if on_clip is not None:
                 on_clip(len(records), len(jobs))
         for name, text in _lists(records).items():
-            _replace_text(root / name, text)
-        _replace_text(root / SETTINGS_FILE, json.dumps(settings))
+            _write_text(root / name, text)
+        _write_text(root / SETTINGS_FILE, json.dumps(settings))
     except OSError as e:
         raise _cannot_write(Path(e.filename or root), e) from e
 
@@ -304,8 +304,6 @@ def _as_json(content: object) -> str:
     return json.dumps(content, indent=1)
 
 
-def _replace_text(path: Path, text: str) -> None:
-    """Write a file so that it is the old or the new one, whole, even after a crash."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -7,25 +7,35 @@ from pathlib import Path
 
 from stmnet.errors import DatasetError
 
+UNLABELLED = -1
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Clip:
-    """One labelled video. `label` is the position in `ClipList.label_names`."""
+    """One video, or a part of a long one: frames `start_frame` to before `end_frame` (None: all).
+
+    `video` is a file or a folder of frames. `label` is the position in `ClipList.label_names`,
+    or `UNLABELLED` in a test list whose answers were not published.
+    """
 
     video: Path
     label: int
+    start_frame: int = 0
+    end_frame: int | None = None
 
 
 @dataclass(frozen=True)
 class ClipList:
     """A split of a data set. `mirrored` maps a label's name to the one a horizontal flip makes it.
 
-    Names that `mirrored` does not hold stay as they are.
+    Names that `mirrored` does not hold stay as they are. `missing` are the videos that the
+    published list names and that are not there; they are not among `clips`.
     """
 
     clips: tuple[Clip, ...]
     label_names: tuple[str, ...]
     mirrored: dict[str, str] = field(default_factory=dict)
+    missing: tuple[Path, ...] = ()
 
     def mirrored_labels(self) -> list[int]:
         """For every class id the id of its mirror image. Raises `DatasetError` for a lost partner.

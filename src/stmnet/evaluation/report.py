@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from stmnet.evaluation.figures import (
 from stmnet.evaluation.finding import BOOTSTRAP_SEED, percent, state_finding
 from stmnet.evaluation.metrics import Metrics, bootstrap_interval, is_correct, summarise
 from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
+from stmnet.files import whole_file
 from stmnet.video.reader import probe, read_frames
 
 NUM_ACCENTS = 6  # colours in report.css; a seventh network starts again with the first
@@ -104,7 +104,7 @@ def write_report(report: TestReport, path: Path) -> Path:
     _require_consistent(report)
     page = render_page(report)
     try:
-        _replace_file(path, page)
+        _write_page(path, page)
     except OSError as e:
         raise StmnetError(
             f"{path}: the report cannot be written ({e.strerror}). Choose another path for it."
@@ -162,15 +162,11 @@ def _require_consistent(report: TestReport) -> None:
             )
 
 
-def _replace_file(path: Path, text: str) -> None:
+def _write_page(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as unfinished:
         # File names need not be Unicode; what of them UTF-8 cannot hold is shown as \udcXX.
         unfinished.write_bytes(text.encode("utf-8", errors="backslashreplace"))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _network(report: TestReport, place: int) -> Network:

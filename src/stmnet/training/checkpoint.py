@@ -14,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from stmnet.errors import CheckpointError, Stopped
+from stmnet.files import whole_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -30,16 +31,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         storage_options: Any | None = None,
     ) -> None:
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with whole_file(path) as unfinished, unfinished.open("wb") as file:
                 torch.save(dict(checkpoint), file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
         except (OSError, RuntimeError) as e:
-            partial.unlink(missing_ok=True)
             raise CheckpointError(
                 f"{path}: cannot be written ({e}). The checkpoint before it is untouched; "
                 "make room and go on with --resume."

@@ -30,6 +30,7 @@ from stmnet.data.datasets import read_split
 from stmnet.data.records import ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import RecipeError
+from stmnet.evaluation.testing import HISTORY, RECIPE
 from stmnet.models.zoo import build_model, check_model
 from stmnet.recognizer import Card, load
 from stmnet.training.checkpoint import AtomicCheckpointIO, StopAndSave
@@ -40,8 +41,6 @@ from stmnet.training.recipe import Recipe
 WEIGHTS = "model.safetensors"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
-HISTORY = "history.jsonl"
-RECIPE = "recipe.yaml"
 
 
 def train(recipe: Recipe, *, resume: bool = False) -> Path:
