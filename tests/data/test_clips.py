@@ -12,18 +12,24 @@ from stmnet.data.clips import (
     EvaluationClips,
     TrainingClips,
     TrainingLoader,
+    _sample_seed,
     collate,
     evaluation_loader,
     read_clip,
 )
 from stmnet.data.records import Clip, ClipList
+from stmnet.data.sampling import (
+    random_dense_indices,
+    random_segment_indices,
+    random_segment_indices_without_tail,
+)
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError
 from stmnet.training.recipe import AugmentationRecipe
 from tests.conftest import VideoWriter, decode_all
 
 PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
-AUGMENTATION = Augmentation(**asdict(AugmentationRecipe(short_sides=[34, 36, 40])))
+AUGMENTATION = Augmentation(**asdict(AugmentationRecipe()))
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def training_loader(
     clip_list: ClipList, num_workers: int = 0, seed: int = 1, batch_size: int = 2
 ) -> TrainingLoader:
     return TrainingLoader(
-        TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, seed=seed),
+        TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=seed),
         batch_size=batch_size,
         num_workers=num_workers,
         pin_memory=False,
@@ -98,7 +104,11 @@ def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
 
 def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
     clips = TrainingClips(
-        clip_list, Preprocessing(num_frames=4, short_side=72, crop_size=72), AUGMENTATION, seed=0
+        clip_list,
+        Preprocessing(num_frames=4, short_side=72, crop_size=72),
+        AUGMENTATION,
+        sampling="segments",
+        seed=0,
     )
     clips.view = torch.nn.Identity()
     clips.view.forward = lambda frames, label: (frames, label)
@@ -107,6 +117,57 @@ def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipLi
     positions = [int((video == frame).all(dim=(1, 2, 3)).nonzero()[0]) for frame in frames]
     assert positions == sorted(positions)
     assert len(set(positions)) == 4
+
+
+def test_two_views_are_distortions_of_frames_decoded_once(
+    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_reads = 0
+
+    def counting(*arguments: object) -> torch.Tensor:
+        nonlocal num_reads
+        num_reads += 1
+        return read_clip(*arguments)
+
+    monkeypatch.setattr("stmnet.data.clips.read_clip", counting)
+    clips = TrainingClips(
+        clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=1, num_views=2
+    )
+    batch = collate([clips[0, index] for index in range(7)])
+    assert num_reads == 7
+    assert batch.frames.shape == (7, 2, 4, 3, 32, 32)
+    assert batch.frames.dtype == torch.uint8
+    assert batch.labels.shape == (7,)
+    assert not any(torch.equal(first, second) for first, second in batch.frames)
+    # Undistorted, both views are the same frames.
+    clips.view.crop = clips.view.colors = torch.nn.Identity()
+    for index in range(7):
+        frames = clips[0, index].frames
+        assert torch.equal(frames[0], frames[1])
+
+
+def test_the_sampling_goes_by_its_name(
+    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def record(_: Path, indices: list[int]) -> torch.Tensor:
+        asked.append(indices)
+        return torch.zeros(len(indices), 3, 36, 36, dtype=torch.uint8)
+
+    monkeypatch.setattr("stmnet.data.clips.read_frames", record)
+    expected = []
+    for name, draw in [
+        ("segments", random_segment_indices),
+        ("segments_without_tail", random_segment_indices_without_tail),
+        ("dense", random_dense_indices),
+    ]:
+        clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling=name, seed=5)
+        assert clips[2, 3].frames is not None
+        # The fourth video has 15 frames.
+        expected.append(draw(15, 4, torch.Generator().manual_seed(_sample_seed(5, 2, 3))))
+    assert asked == expected
+    assert len({tuple(indices) for indices in asked}) == 3
 
 
 def test_evaluation_takes_the_middle_frames_in_the_list_order(clip_list: ClipList) -> None:
@@ -131,7 +192,9 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
     assert len(batch.frames) == len(batch.labels) == 2
     assert len(batch.unreadable) == 1
     assert batch.unreadable[0].startswith(f"{broken}: not a readable video")
-    nothing = collate([TrainingClips(damaged, PREPROCESSING, AUGMENTATION, seed=0)[0, 2]])
+    nothing = collate(
+        [TrainingClips(damaged, PREPROCESSING, AUGMENTATION, sampling="segments", seed=0)[0, 2]]
+    )
     assert len(nothing.frames) == len(nothing.labels) == 0
 
 

@@ -22,7 +22,9 @@ def noise(num_frames: int = 4, height: int = 40, width: int = 60) -> torch.Tenso
 
 
 def test_all_frames_of_a_clip_share_every_draw() -> None:
-    recipe = AugmentationRecipe(short_sides=[34, 36, 40], grayscale_probability=0.5)
+    recipe = AugmentationRecipe(
+        crop="scale_jitter", short_sides=[34, 36, 40], grayscale_probability=0.5
+    )
     view = Augmentation(**asdict(recipe)).view(32, mirrored_labels=[0, 1])
     seen = set()
     for seed in range(30):

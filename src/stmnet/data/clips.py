@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stmnet.data.choices import Sampling
 from stmnet.data.records import ClipList
-from stmnet.data.sampling import center_segment_indices, random_segment_indices
+from stmnet.data.sampling import SAMPLINGS, center_segment_indices
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
 from stmnet.video.reader import probe, read_frames
@@ -29,6 +30,8 @@ EpochAndClip = tuple[int, int]
 class Sample(NamedTuple):
     """`frames` (T, 3, H, W) uint8 and `label`, or why there are none: `unreadable`, one line.
 
+    Of several views the frames are (V, T, 3, H, W).
+
     A worker process hands problems over as text: exceptions lose their type on the way.
     """
 
@@ -39,6 +42,8 @@ class Sample(NamedTuple):
 
 class Batch(NamedTuple):
     """`frames` (N, T, 3, H, W) uint8, `labels` (N,) int64, and the clips that are missing.
+
+    Of several views a clip the frames are (N, V, T, 3, H, W).
 
     N may be less than the batch size, even 0, where clips could not be read.
     """
@@ -69,7 +74,11 @@ def read_center(video: Path, num_frames: int) -> Tensor:
 
 
 class TrainingClips(Dataset[Sample]):
-    """Randomly sampled and augmented clips; takes (epoch, clip number) as its index."""
+    """Randomly sampled and augmented clips; takes (epoch, clip number) as its index.
+
+    With more than one of `num_views` (Twins Training takes two), all are distortions of the same
+    frames, which are decoded once.
+    """
 
     def __init__(
         self,
@@ -77,13 +86,18 @@ class TrainingClips(Dataset[Sample]):
         preprocessing: Preprocessing,
         augmentation: Augmentation,
         *,
+        sampling: Sampling,
         seed: int,
+        num_views: int = 1,
     ) -> None:
         self.clips = clip_list.clips
         self.num_frames = preprocessing.num_frames
+        self.sample_indices = SAMPLINGS[sampling]
         self.seed = seed
         self.view = augmentation.view(
-            preprocessing.crop_size, mirrored_labels=clip_list.mirrored_labels()
+            preprocessing.crop_size,
+            mirrored_labels=clip_list.mirrored_labels(),
+            num_views=num_views,
         )
 
     def __len__(self) -> int:
@@ -95,7 +109,7 @@ class TrainingClips(Dataset[Sample]):
         generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch, index))
 
         def choose_indices(num_frames: int) -> list[int]:
-            return random_segment_indices(num_frames, self.num_frames, generator)
+            return self.sample_indices(num_frames, self.num_frames, generator)
 
         try:
             frames = read_clip(clip.video, choose_indices)

@@ -1,12 +1,32 @@
 """Which frames of a video make a clip: pure functions from lengths to frame numbers.
 
-Short videos: where a video has fewer frames than the clip, segments overlap and frames repeat, in
-order; nothing is padded.
+Short videos, one rule for all: where a video has fewer frames than are asked for, the clip is laid
+over the frames there are, evenly; frames repeat, in order; nothing is padded and nothing wraps.
+
+By index where frames come at a constant rate, and by time (`indices_at_times`) where they do not.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
 import torch
+
+from stmnet.data.choices import Sampling
+
+DENSE_WINDOW = 64
+"""Frames from which a dense clip is drawn.
+
+Paper silent: it has no dense sampling. 64 is what the TSN/TSM line uses for T = 8 (stride 8).
+"""
+
+NUM_TEST_CLIPS = 10
+"""Clips a video in testing (section 4.2)."""
+
+RandomSampler = Callable[[int, int, torch.Generator], list[int]]
+"""(number of frames, T, generator) -> T ascending frame numbers."""
 
 
 def segment_bounds(num_frames: int, num_segments: int) -> list[tuple[int, int]]:
@@ -15,8 +35,7 @@ def segment_bounds(num_frames: int, num_segments: int) -> list[tuple[int, int]]:
     Together they cover every frame, the tail included (the usual code of the TSN/TSM line rounds
     the segment length down and never samples the last `num_frames % num_segments` frames).
     """
-    if num_frames < 1 or num_segments < 1:
-        raise ValueError(f"cannot split {num_frames} frames into {num_segments} segments")
+    _check_lengths(num_frames, num_segments)
     bounds = []
     for segment in range(num_segments):
         start = segment * num_frames // num_segments
@@ -30,13 +49,143 @@ def random_segment_indices(
 ) -> list[int]:
     """One frame drawn uniformly from each segment, for training (section 4.2)."""
     return [
-        int(torch.randint(start, end, (), generator=generator))
+        _random_integer(start, end, generator)
         for start, end in segment_bounds(num_frames, num_segments)
     ]
 
 
+def random_segment_indices_without_tail(
+    num_frames: int, num_segments: int, generator: torch.Generator
+) -> list[int]:
+    """One frame from each segment by the TSN/TSM line's rule, to compare with its results.
+
+    Segments of `num_frames // num_segments` frames from the first frame on; the remaining
+    `num_frames % num_segments` frames are never drawn. A video with fewer frames than segments
+    follows this module's rule; that line's code takes its first frame `num_segments` times.
+    """
+    length = num_frames // num_segments if num_segments > 0 else 0
+    if length == 0:
+        return random_segment_indices(num_frames, num_segments, generator)
+    return [
+        _random_integer(segment * length, (segment + 1) * length, generator)
+        for segment in range(num_segments)
+    ]
+
+
+def random_dense_indices(
+    num_frames: int,
+    num_segments: int,
+    generator: torch.Generator,
+    *,
+    window_frames: int = DENSE_WINDOW,
+) -> list[int]:
+    """Frames at a stride of `window_frames / num_segments` in a window that starts at random.
+
+    Every start at which the window fits is equally likely, the last one included.
+    """
+    last_start = max(num_frames - window_frames, 0)
+    start = _random_integer(0, last_start + 1, generator)
+    return _window_indices(start, min(window_frames, num_frames), num_segments)
+
+
+SAMPLINGS: dict[Sampling, RandomSampler] = {
+    "segments": random_segment_indices,
+    "segments_without_tail": random_segment_indices_without_tail,
+    "dense": random_dense_indices,
+}
+
+
 def center_segment_indices(num_frames: int, num_segments: int) -> list[int]:
-    """The middle frame of each segment, for evaluation."""
+    """The middle frame of each segment, for evaluation.
+
+    The usual `int(L / T / 2 + L / T * k)` in whole numbers: in floats that sum can fall just below
+    the whole number it should be, which gives the frame before.
+    """
+    _check_lengths(num_frames, num_segments)
+    return [(2 * k + 1) * num_frames // (2 * num_segments) for k in range(num_segments)]
+
+
+def random_clips(
+    num_frames: int,
+    num_segments: int,
+    generator: torch.Generator,
+    *,
+    num_clips: int = NUM_TEST_CLIPS,
+) -> list[list[int]]:
+    """`num_clips` clips drawn as in training, for testing with many views (section 4.2)."""
+    return [random_segment_indices(num_frames, num_segments, generator) for _ in range(num_clips)]
+
+
+def dense_clips(
+    num_frames: int,
+    num_segments: int,
+    *,
+    num_clips: int = NUM_TEST_CLIPS,
+    window_frames: int = DENSE_WINDOW,
+) -> list[list[int]]:
+    """Dense clips whose windows are evenly spread from the first frame to the last.
+
+    One clip alone is the middle window.
+    """
+    last_start = max(num_frames - window_frames, 0)
+    if num_clips == 1:
+        starts = [last_start // 2]
+    else:
+        starts = [k * last_start // (num_clips - 1) for k in range(num_clips)]
+    window = min(window_frames, num_frames)
+    return [_window_indices(start, window, num_segments) for start in starts]
+
+
+def center_segment_times(
+    start_seconds: float, end_seconds: float, num_segments: int
+) -> list[float]:
+    """The middles of equal segments of the time from start to end, in seconds."""
+    _check_times(start_seconds, end_seconds, num_segments)
+    length = (end_seconds - start_seconds) / num_segments
+    return [start_seconds + (k + 0.5) * length for k in range(num_segments)]
+
+
+def random_segment_times(
+    start_seconds: float, end_seconds: float, num_segments: int, generator: torch.Generator
+) -> list[float]:
+    """One time drawn uniformly from each of equal segments, in seconds, ascending."""
+    _check_times(start_seconds, end_seconds, num_segments)
+    length = (end_seconds - start_seconds) / num_segments
+    within = torch.rand(num_segments, generator=generator, dtype=torch.float64).tolist()
+    return [start_seconds + (k + part) * length for k, part in enumerate(within)]
+
+
+def indices_at_times(
+    timestamps_seconds: Sequence[float], times_seconds: Sequence[float]
+) -> list[int]:
+    """For each time the number of the frame that a player shows then.
+
+    It is the last frame whose timestamp is not after that time, and the first frame before any.
+    `timestamps_seconds` are all frames' in presentation order, on the clock of `times_seconds`.
+    """
+    if not timestamps_seconds:
+        raise ValueError("cannot choose among no frames")
+    if any(later < earlier for earlier, later in pairwise(timestamps_seconds)):
+        raise ValueError("timestamps must not descend")
+    return [max(bisect_right(timestamps_seconds, time) - 1, 0) for time in times_seconds]
+
+
+def _window_indices(start: int, window_frames: int, num_segments: int) -> list[int]:
+    _check_lengths(window_frames, num_segments)
+    return [start + k * window_frames // num_segments for k in range(num_segments)]
+
+
+def _random_integer(start: int, end: int, generator: torch.Generator) -> int:
+    return int(torch.randint(start, end, (), generator=generator))
+
+
+def _check_lengths(num_frames: int, num_segments: int) -> None:
     if num_frames < 1 or num_segments < 1:
         raise ValueError(f"cannot split {num_frames} frames into {num_segments} segments")
-    return [(2 * k + 1) * num_frames // (2 * num_segments) for k in range(num_segments)]
+
+
+def _check_times(start_seconds: float, end_seconds: float, num_segments: int) -> None:
+    if end_seconds <= start_seconds or num_segments < 1:
+        raise ValueError(
+            f"cannot split {start_seconds} s to {end_seconds} s into {num_segments} segments"
+        )

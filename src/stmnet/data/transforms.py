@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from stmnet.data.choices import Crop, NumCropPositions
+from stmnet.data.crops import MultiScaleCrop, ThreeCrops
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,6 +41,10 @@ class Preprocessing:
         return v2.Compose(
             [v2.Resize(self.short_side, antialias=True), v2.CenterCrop(self.crop_size)]
         )
+
+    def three_crop_view(self) -> v2.Transform:
+        """The transform of section 4.2's three crops: (T, 3, H, W) -> (3, T, 3, crop, crop)."""
+        return v2.Compose([v2.Resize(self.short_side, antialias=True), ThreeCrops(self.crop_size)])
 
     def normalize(self, clips: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 in [0, 255] -> float32, about zero mean and unit variance."""
@@ -62,16 +71,90 @@ class RandomMirror(nn.Module):
         return frames.flip(-1), self.mirrored_labels[label]
 
 
+class ClipColorJitter(v2.ColorJitter):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's ColorJitter for uint8 clips (T, 3, H, W): its draws, three times as quick.
+
+    A frame passes through all adjustments as floats that stay in the cache, and is rounded once
+    at the end; torchvision makes a new uint8 clip, rounded down, at each. The two differ by a few
+    levels of 255.
+    """
+
+    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
+        brightness = params["brightness_factor"]
+        contrast = params["contrast_factor"]
+        saturation = params["saturation_factor"]
+        hue = params["hue_factor"]
+        if brightness is None and contrast is None and saturation is None and hue is None:
+            return inpt
+        order = params["fn_idx"].tolist()
+        result = torch.empty(inpt.shape, dtype=torch.uint8)
+        frame = torch.empty(inpt.shape[-3:])
+        for source, target in zip(inpt, result, strict=True):
+            frame.copy_(source).div_(255)
+            for step in order:
+                if step == 0 and brightness is not None:
+                    frame.mul_(brightness)
+                elif step == 1 and contrast is not None:
+                    frame.mul_(contrast).add_(_luma(frame).mean(), alpha=1 - contrast)
+                elif step == 2 and saturation is not None:
+                    frame.mul_(saturation).add_(_luma(frame), alpha=1 - saturation)
+                elif step == 3 and hue is not None:
+                    frame.copy_(F.adjust_hue(frame, hue))
+                frame.clamp_(0, 1)
+            target.copy_(frame.mul_(255).round_())
+        return result
+
+
+def _luma(frame: Tensor) -> Tensor:
+    """Rec. 601's weighted sum of red, green and blue: (3, H, W) -> (H, W)."""
+    return frame[0].mul(0.2989).add_(frame[1], alpha=0.587).add_(frame[2], alpha=0.114)
+
+
+class Views(nn.Module):
+    """One clip and its label -> `num_views` distortions of it, and the label that they share.
+
+    (T, 3, H, W) becomes (T, 3, crop, crop), or (num_views, T, 3, crop, crop) where there are more
+    views than one. Every view has its own crop and its own colours.
+
+    Paper silent: whether both distortions of Twins Training may be flipped apart. One draw flips
+    all views or none: they share one target (section 3.5), and a flip may change it.
+    """
+
+    def __init__(
+        self, crop: v2.Transform, mirror: RandomMirror, colors: v2.Transform, num_views: int
+    ) -> None:
+        super().__init__()
+        if num_views < 1:
+            raise ValueError(f"{num_views} views of a clip; there must be at least one")
+        self.crop = crop
+        self.mirror = mirror
+        self.colors = colors
+        self.num_views = num_views
+
+    def forward(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
+        if self.num_views == 1:
+            view, label = self.mirror(self.crop(frames), label)
+            return self.colors(view), label
+        cropped = torch.stack([self.crop(frames) for _ in range(self.num_views)])
+        views, label = self.mirror(cropped, label)
+        return torch.stack([self.colors(view) for view in views]), label
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """The random distortion A of section 4.2, drawn once a clip.
 
-    The short side is scaled to one of `short_sides` pixels (scale jitter) before the crop;
-    `brightness`, `contrast`, `saturation` and `hue` are torchvision's ColorJitter strengths.
+    `crop` is "multi_scale" (`MultiScaleCrop` with `scales` and `num_crop_positions`: the paper's
+    corner cropping and scale jittering, which TSN made one transform) or "scale_jitter" (the
+    short side is scaled to one of `short_sides` pixels before a random crop). `brightness`,
+    `contrast`, `saturation` and `hue` are torchvision's ColorJitter strengths.
 
     Paper silent: the strengths and probabilities. Their defaults are the recipe's.
     """
 
+    crop: Crop
+    scales: Sequence[float]
+    num_crop_positions: NumCropPositions
     short_sides: Sequence[int]
     flip_probability: float
     brightness: float
@@ -80,18 +163,26 @@ class Augmentation:
     hue: float
     grayscale_probability: float
 
-    def view(self, crop_size: int, *, mirrored_labels: Sequence[int]) -> v2.Transform:
-        """The transform (frames, label) -> (frames, label); frames (T, 3, crop, crop) uint8.
+    def view(self, crop_size: int, *, mirrored_labels: Sequence[int], num_views: int = 1) -> Views:
+        """The transform (frames, label) -> (frames, label); uint8 frames as `Views` says.
 
         Its random numbers come from torch's global generator, as torchvision's transforms want
         it: seed that generator inside `torch.random.fork_rng`.
         """
-        return v2.Compose(
+        crops: dict[Crop, v2.Transform] = {
+            "multi_scale": MultiScaleCrop(crop_size, self.scales, self.num_crop_positions),
+            "scale_jitter": v2.Compose(
+                [
+                    v2.RandomShortestSize(list(self.short_sides), antialias=True),
+                    v2.RandomCrop(crop_size),
+                ]
+            ),
+        }
+        colors = v2.Compose(
             [
-                v2.RandomShortestSize(list(self.short_sides), antialias=True),
-                v2.RandomCrop(crop_size),
-                RandomMirror(mirrored_labels, self.flip_probability),
-                v2.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue),
+                ClipColorJitter(self.brightness, self.contrast, self.saturation, self.hue),
                 v2.RandomGrayscale(self.grayscale_probability),
             ]
         )
+        mirror = RandomMirror(mirrored_labels, self.flip_probability)
+        return Views(crops[self.crop], mirror, colors, num_views)

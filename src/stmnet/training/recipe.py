@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
+from stmnet.data.choices import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
 
 
@@ -31,11 +32,13 @@ class ModelRecipe:
 class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
+    `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`).
     `max_unreadable` clips may fail to decode in a run; each is named. One more stops the run.
     """
 
     dataset: str = "something_v2"
     root: str = "data/something-v2"
+    sampling: Sampling = "segments"
     short_side: int = 256
     crop_size: int = 224
     batch_size: int = 64
@@ -45,8 +48,15 @@ class DataRecipe:
 
 @dataclass
 class AugmentationRecipe:
-    """As `stmnet.data.transforms.Augmentation`; drawn once a clip."""
+    """As `stmnet.data.transforms.Augmentation`; drawn once a clip.
 
+    `scales` and `num_crop_positions` are read where `crop` is multi_scale, `short_sides` where it
+    is scale_jitter.
+    """
+
+    crop: Crop = "multi_scale"
+    scales: list[float] = field(default_factory=lambda: [1.0, 0.875, 0.75, 0.66])
+    num_crop_positions: NumCropPositions = 13
     short_sides: list[int] = field(default_factory=lambda: [256, 288, 320])
     flip_probability: float = 0.5
     brightness: float = 0.2

@@ -82,6 +82,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             training_list,
             card.preprocessing,
             Augmentation(**asdict(recipe.augmentation)),
+            sampling=recipe.data.sampling,
             seed=recipe.seed,
         ),
         batch_size=recipe.data.batch_size,
@@ -122,10 +123,16 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
 def check_recipe(recipe: Recipe) -> None:
     """Raise `StmnetError` for what cannot work, before any file is read."""
     check_model(recipe.model.name, recipe.model.options)
-    if min(recipe.augmentation.short_sides, default=0) < recipe.data.crop_size:
+    augmentation = recipe.augmentation
+    if augmentation.crop == "scale_jitter":
+        if min(augmentation.short_sides, default=0) < recipe.data.crop_size:
+            raise RecipeError(
+                f"augmentation.short_sides {augmentation.short_sides} must all be at least "
+                f"data.crop_size ({recipe.data.crop_size})."
+            )
+    elif not augmentation.scales or not all(0 < scale <= 1 for scale in augmentation.scales):
         raise RecipeError(
-            f"augmentation.short_sides {recipe.augmentation.short_sides} must all be at least "
-            f"data.crop_size ({recipe.data.crop_size})."
+            f"augmentation.scales {augmentation.scales} must be above 0 and at most 1."
         )
     if recipe.data.short_side < recipe.data.crop_size:
         raise RecipeError(
