@@ -29,13 +29,22 @@ class ClipList:
     """A split of a data set. `mirrored` maps a label's name to the one a horizontal flip makes it.
 
     Names that `mirrored` does not hold stay as they are. `missing` are the videos that the
-    published list names and that are not there; they are not among `clips`.
+    published list names and that are not there, `excluded` those that a list of exclusions names;
+    neither are among `clips`.
     """
 
     clips: tuple[Clip, ...]
     label_names: tuple[str, ...]
     mirrored: dict[str, str] = field(default_factory=dict)
     missing: tuple[Path, ...] = ()
+    excluded: tuple[Path, ...] = ()
+
+    def left_out(self) -> str:
+        """How many clips of the published list are not among `clips`, in words; "" for none."""
+        counts = [(len(self.missing), "not there"), (len(self.excluded), "excluded")]
+        num_listed = len(self.clips) + sum(count for count, _ in counts)
+        found = [f"{count:,} {why}" for count, why in counts if count]
+        return f"{' and '.join(found)} of {num_listed:,} clips left out" if found else ""
 
     def mirrored_labels(self) -> list[int]:
         """For every class id the id of its mirror image. Raises `DatasetError` for a lost partner.

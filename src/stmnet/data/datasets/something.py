@@ -1,20 +1,39 @@
-"""Something-Something v2, as published: JSON lists and one video a clip.
+"""Something-Something v1 and v2, as published.
 
-labels.json      {"Approaching something with your camera": "0", ...}
-train.json       [{"id": "74225", "label": ..., "template": "Spinning [something] ...", ...}, ...]
-validation.json  the same
-test.json        [{"id": "1420"}, ...], with test-answers.csv `id;label name` where it was published
+v1  labels.csv (one name a line), train.csv and validation.csv (`id;label`), test.csv (`id`);
+    a folder of frames a clip. category.txt or label_map.txt may stand for labels.csv.
+    Class ids: the order of the lines of that list.
+v2  labels.json      {"Approaching something with your camera": "0", ...}
+    train.json       [{"id": "74225", "template": "Spinning [something] ...", ...}, ...]
+    validation.json  the same
+    test.json        [{"id": "1420"}, ...]; its answers in test-answers.csv, `id;label`
+    Class ids: those of labels.json.
 
-Source: the data set's own files; class ids are those of labels.json.
+Source: the data sets' own files. The two published orders of v1's labels differ: category.txt is
+sorted, and so in v2's order; label_map.txt is not.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stmnet.data.records import Clip, ClipList
+from stmnet.data.datasets.lists import (
+    Entry,
+    OnWrong,
+    find_list,
+    ids_of,
+    need_list,
+    parse_labels,
+    parse_semicolons,
+    read_text,
+    refuse,
+)
+from stmnet.data.datasets.videos import first_folder, place
+from stmnet.data.records import UNLABELLED, ClipList
 from stmnet.errors import DatasetError
 
 # By name: ids differ between v1's published orders and v2's (see docs/data.md). Four more labels
@@ -32,91 +51,115 @@ MIRRORED = {
     ),
 }
 
-LIST_FOLDERS = ("", "labels", "annotations")
-LIST_PREFIXES = ("", "something-something-v2-")
-VIDEO_FOLDERS = ("videos", "20bn-something-something-v2", "")
-VIDEO_SUFFIXES = (".webm", ".mp4")
+V1_LABELS = ("labels.csv", "something-something-v1-labels.csv", "category.txt", "label_map.txt")
+V1_FOLDERS = ("20bn-something-something-v1", "frames", "videos", "")
+V2_FOLDERS = ("videos", "20bn-something-something-v2", "frames", "")
 
 
-def read_something_v2(root: Path, split: str, mirrored: dict[str, str] = MIRRORED) -> ClipList:
-    """Read a split ("train", "validation" or "test") of a data set in this format under `root`.
+def read_something_v1(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
+    """Read a split of Something-Something v1. Raises `DatasetError` for a list not as published."""
+    labels_path = need_list(root, V1_LABELS)
+    label_names = parse_labels(read_text(labels_path), labels_path, on_wrong)
+    path = need_list(root, (f"{split}.csv", f"something-something-v1-{split}.csv"))
+    entries = parse_semicolons(
+        read_text(path), path, ids_of(label_names), on_wrong, unlabelled=split == "test"
+    )
+    return place(entries, first_folder(root, V1_FOLDERS), label_names, mirrored=MIRRORED)
 
-    Raises `DatasetError` naming the list and the entry where one is not as published, and where
-    the videos of a list are not there.
+
+def read_something_v2(
+    root: Path, split: str, on_wrong: OnWrong = refuse, mirrored: dict[str, str] = MIRRORED
+) -> ClipList:
+    """Read a split of a data set in v2's format. Raises `DatasetError` for a list not as published.
+
+    The test split has labels where test-answers.csv is there.
     """
-    labels_path = _find_list(root, "labels.json")
-    ids = {name: int(label) for name, label in _read_json(labels_path, dict).items()}
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise DatasetError(f"{labels_path}: the ids are not 0 to {len(ids) - 1}, each once.")
-
-    folder = _video_folder(root)
-    clips = []
-    for video_id, name in _read_split(root, split):
-        if name not in ids:
-            raise DatasetError(
-                f"{root} ({split}): {video_id} has the label {name!r}, which is "
-                f"not in {labels_path}."
-            )
-        clips.append(Clip(_video_path(folder, video_id), ids[name]))
-    if not clips:
-        raise DatasetError(f"{root}: the {split} list is empty.")
-    return ClipList(tuple(clips), tuple(sorted(ids, key=ids.__getitem__)), mirrored)
+    labels_path = need_list(root, _v2("labels.json"))
+    label_names = parse_label_ids(read_text(labels_path), labels_path)
+    ids = ids_of(label_names)
+    answers = find_list(root, _v2("test-answers.csv")) if split == "test" else None
+    if answers is not None:
+        entries = parse_semicolons(read_text(answers), answers, ids, on_wrong)
+    else:
+        path = need_list(root, _v2(f"{split}.json"))
+        unlabelled = split == "test"
+        entries = parse_v2(read_text(path), path, ids, on_wrong, unlabelled=unlabelled)
+    videos = first_folder(root, V2_FOLDERS)
+    return place(entries, videos, label_names, suffix=".webm", mirrored=mirrored)
 
 
-def _read_split(root: Path, split: str) -> list[tuple[str, str]]:
-    """The (id, label name) pairs of a split."""
-    if split == "test":
-        return _read_answers(_find_list(root, "test-answers.csv"))
-    path = _find_list(root, f"{split}.json")
-    pairs = []
-    for number, entry in enumerate(_read_json(path, list), start=1):
-        try:
-            # The published templates put brackets around what labels.json names bare.
-            name = entry["template"].replace("[", "").replace("]", "")
-            pairs.append((str(entry["id"]), name))
-        except (TypeError, KeyError, AttributeError) as e:
-            raise DatasetError(
-                f'{path}: entry {number} has no "id" or no "template": {entry!r:.80}'
-            ) from e
-    return pairs
-
-
-def _read_answers(path: Path) -> list[tuple[str, str]]:
-    pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        video_id, separator, name = line.partition(";")
-        if not separator:
-            raise DatasetError(f"{path}:{number}: expected `id;label`, found {line!r:.80}")
-        pairs.append((video_id, name))
-    return pairs
-
-
-def _read_json(path: Path, kind: type) -> Any:
+def parse_label_ids(text: str, source: Path) -> tuple[str, ...]:
+    """v2's labels.json, which maps every name to its id: the names in the order of the ids."""
+    content = _load(text, source, dict)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise DatasetError(f"{path}: not valid JSON ({e}). Download the list again.") from e
+        ids = {name: int(label) for name, label in content.items()}
+    except (TypeError, ValueError) as e:
+        raise DatasetError(f"{source}: an id is not a number ({e}).") from e
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise DatasetError(f"{source}: the ids are not 0 to {len(ids) - 1}, each once.")
+    return tuple(sorted(ids, key=ids.__getitem__))
+
+
+def parse_v2(
+    text: str,
+    source: Path,
+    ids: Mapping[str, int],
+    on_wrong: OnWrong = refuse,
+    *,
+    unlabelled: bool = False,
+) -> list[Entry]:
+    """A v2 list: a JSON array of objects with "id" and, but for `unlabelled` ones, "template"."""
+    entries = []
+    for number, record in enumerate(_load(text, source, list)):
+        try:
+            video = str(record["id"])
+            template = None if unlabelled else record["template"]
+            # The published templates put brackets around what labels.json names bare.
+            name = template and template.replace("[", "").replace("]", "")
+        except (TypeError, KeyError, AttributeError):
+            keys = '"id"' if unlabelled else '"id" or no "template"'
+            line = _line_of(number, text)
+            on_wrong(f"{source}:{line}: entry {number + 1} has no {keys}: {record!r:.80}.")
+            continue
+        if name is None:
+            entries.append(Entry(video, UNLABELLED))
+        elif name in ids:
+            entries.append(Entry(video, ids[name]))
+        else:
+            line = _line_of(number, text)
+            on_wrong(
+                f"{source}:{line}: video {video} has the label {name!r}, which is not among the "
+                f"{len(ids)} labels."
+            )
+    return entries
+
+
+def _v2(name: str) -> tuple[str, str]:
+    return name, f"something-something-v2-{name}"
+
+
+def _load(text: str, source: Path, kind: type) -> Any:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise DatasetError(f"{source}: not valid JSON ({e}). Download the list again.") from e
     if not isinstance(content, kind):
-        raise DatasetError(f"{path}: holds no JSON {'object' if kind is dict else 'array'}.")
+        raise DatasetError(f"{source}: holds no JSON {'object' if kind is dict else 'array'}.")
     return content
 
 
-def _find_list(root: Path, name: str) -> Path:
-    for folder in LIST_FOLDERS:
-        for prefix in LIST_PREFIXES:
-            path = root / folder / f"{prefix}{name}"
-            if path.is_file():
-                return path
-    raise DatasetError(f"{root}: no {name} there. Set data.root to the folder of the data set.")
+def _line_of(number: int, text: str) -> int:
+    """The line in which element `number` of the JSON array `text` begins."""
+    start = list(_element_starts(text))[number]
+    return text.count("\n", 0, start) + 1
 
 
-def _video_folder(root: Path) -> Path:
-    return next(root / folder for folder in VIDEO_FOLDERS if (root / folder).is_dir())
-
-
-def _video_path(folder: Path, video_id: str) -> Path:
-    for suffix in VIDEO_SUFFIXES:
-        path = folder / f"{video_id}{suffix}"
-        if path.is_file():
-            return path
-    raise DatasetError(f"{folder}: no video {video_id} there, which the list names.")
+def _element_starts(text: str) -> Iterator[int]:
+    # The JSON parser forgets where things were; it is asked again only when one of them is wrong.
+    decode = json.JSONDecoder().raw_decode
+    between = re.compile(r"[\s,]*")
+    at = between.match(text, text.index("[") + 1)
+    while at is not None and text[at.end()] != "]":
+        yield at.end()
+        _, end = decode(text, at.end())
+        at = between.match(text, end)

@@ -1,0 +1,91 @@
+"""Lists of clips to leave out: `stmnet check` writes them, `data.exclude` names one.
+
+A line is `video<TAB>reason`, the video relative to the data set's root; for a part of a recording
+`video<TAB>reason<TAB>start_frame<TAB>end_frame`. A video without frames means all of its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from stmnet.data.datasets.lists import numbered_lines, read_text
+from stmnet.data.records import Clip, ClipList
+from stmnet.errors import DatasetError
+from stmnet.files import whole_file
+
+Part = tuple[Path, int, int | None]
+
+
+def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]) -> None:
+    """Write a clip a line, with the reason. Raises `DatasetError` if the file cannot be written."""
+    lines = []
+    for clip, reason in reasons:
+        line = f"{relative_to_root(clip.video, root)}\t{' '.join(reason.split())}"
+        if not is_whole(clip):
+            end = "" if clip.end_frame is None else clip.end_frame
+            line += f"\t{clip.start_frame}\t{end}"
+        lines.append(f"{line}\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished:
+            unfinished.write_text("".join(lines), encoding="utf-8")
+    except OSError as e:
+        raise DatasetError(f"{path}: cannot be written ({e.strerror}). Choose another file.") from e
+
+
+def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
+    """The list without the clips that the list at `path` names, which are then its `excluded`.
+
+    Lines that name nothing in the set are no error: one list serves all splits. Raises
+    `DatasetError` for a file that is not such a list.
+    """
+    videos, parts = parse_exclusions(read_text(path), path, root)
+
+    def is_excluded(clip: Clip) -> bool:
+        return clip.video in videos or (clip.video, clip.start_frame, clip.end_frame) in parts
+
+    return replace(
+        clip_list,
+        clips=tuple(clip for clip in clip_list.clips if not is_excluded(clip)),
+        missing=tuple(video for video in clip_list.missing if video not in videos),
+        excluded=(
+            *(clip.video for clip in clip_list.clips if is_excluded(clip)),
+            *(video for video in clip_list.missing if video in videos),
+        ),
+    )
+
+
+def parse_exclusions(text: str, source: Path, root: Path) -> tuple[set[Path], set[Part]]:
+    """The videos to leave out whole, and the parts of others."""
+    videos: set[Path] = set()
+    parts: set[Part] = set()
+    for number, line in numbered_lines(text):
+        video, *columns = line.split("\t")
+        try:
+            match columns[1:]:
+                case []:
+                    videos.add(root / video)
+                case [start]:
+                    parts.add((root / video, int(start), None))
+                case [start, end]:
+                    parts.add((root / video, int(start), int(end)))
+                case _:
+                    raise ValueError
+        except ValueError as e:
+            raise DatasetError(
+                f"{source}:{number}: expected `video<TAB>reason[<TAB>start_frame<TAB>end_frame]`, "
+                f"found {line!r:.80}."
+            ) from e
+    return videos, parts
+
+
+def is_whole(clip: Clip) -> bool:
+    """Whether a clip is all of its video."""
+    return clip.start_frame == 0 and clip.end_frame is None
+
+
+def relative_to_root(video: Path, root: Path) -> str:
+    """A video as exclusion lists and reports name it; a video elsewhere by its whole path."""
+    return video.relative_to(root).as_posix() if video.is_relative_to(root) else str(video)

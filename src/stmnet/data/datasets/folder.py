@@ -1,0 +1,175 @@
+"""A user's own videos: a folder a class, or CSV lists.
+
+folders  CLASS/any video or folder of frames; or train/CLASS/..., validation/CLASS/... (or val/)
+         and, if there is one, test/CLASS/...
+lists    train.csv, validation.csv, test.csv; or one CSV, as `root` itself or alone in it:
+         `path,label[,start_frame,end_frame]`, with or without a header that names its columns;
+         `video` may stand for `path`. Paths are relative to the list's folder, `end_frame` is the
+         first frame after the part, and both may be empty: the whole video.
+
+Class ids: the alphabetical order of the names in all splits.
+One folder or one list is split by `held_out`. Where there is no validation part, "validation" is
+the test part, and the other way round.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stmnet.data.datasets.lists import Entry, OnWrong, ids_of, read_text, refuse
+from stmnet.data.datasets.videos import VideoFolder, is_video, list_folder, place
+from stmnet.data.records import UNLABELLED, ClipList
+from stmnet.errors import DatasetError
+
+NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+COLUMNS = ("path", "label", "start_frame", "end_frame")
+HELD_OUT = 5
+"""One in this many videos of a class is held out for validation."""
+
+
+class Row(NamedTuple):
+    """A clip by the name of its label; "" where it has none."""
+
+    video: str
+    label: str
+    start_frame: int = 0
+    end_frame: int | None = None
+
+
+def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
+    """Read a split of a user's own data set. Raises `DatasetError`."""
+    folder, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
+    label_names = tuple(sorted({row.label for rows in parts.values() for row in rows} - {""}))
+    ids = ids_of(label_names) | {"": UNLABELLED}
+    rows = _part(parts, split)
+    entries = [Entry(row.video, ids[row.label], row.start_frame, row.end_frame) for row in rows]
+    return place(entries, VideoFolder(folder), label_names)
+
+
+def held_out(rows: Iterable[Row]) -> set[str]:
+    """The videos that are for validation where a set has no split of its own.
+
+    Of each class the fifth of the videos (at least one, if there are two) whose names have the
+    lowest SHA-256: always the same ones, whatever else is in the set's folder. A recording's parts
+    stay together; it counts for the class of its first part.
+    """
+    classes: dict[str, str] = {}
+    for row in rows:
+        classes.setdefault(row.video, row.label)
+    videos = defaultdict(list)
+    for video, label in classes.items():
+        videos[label].append(video)
+    chosen: set[str] = set()
+    for of_class in videos.values():
+        if len(of_class) > 1:
+            of_class.sort(key=lambda video: hashlib.sha256(video.encode()).digest())
+            chosen.update(of_class[: max(1, round(len(of_class) / HELD_OUT))])
+    return chosen
+
+
+def parse_segments(
+    text: str, source: Path, on_wrong: OnWrong = refuse, *, unlabelled: bool = False
+) -> list[Row]:
+    """The rows of a CSV list; those of an `unlabelled` one may lack the label."""
+    reader = csv.reader(text.splitlines())
+    columns: Mapping[str, int] = ids_of(COLUMNS)
+    rows: list[Row] = []
+    for cells in reader:
+        stripped = [cell.strip() for cell in cells]
+        if not any(stripped):
+            continue
+        header = [cell.lower() for cell in stripped]
+        if not rows and {"path", "video"} & set(header):
+            columns = ids_of(["path" if name == "video" else name for name in header])
+            continue
+        try:
+            row = _row(stripped, columns)
+        except ValueError:
+            on_wrong(
+                f"{source}:{reader.line_num}: expected `{','.join(columns)}`, start_frame less "
+                f"than end_frame; found {','.join(cells)!r:.80}."
+            )
+            continue
+        if row.label or unlabelled:
+            rows.append(row)
+        else:
+            on_wrong(f"{source}:{reader.line_num}: {row.video} has no label.")
+    return rows
+
+
+def _row(cells: list[str], columns: Mapping[str, int]) -> Row:
+    """Raises `ValueError` for a row that is none."""
+    if len(cells) > len(columns):
+        raise ValueError
+    values = {name: cells[place] for name, place in columns.items() if place < len(cells)}
+    video, label = values.get("path", ""), values.get("label", "")
+    start = int(values.get("start_frame") or 0)
+    end = int(values["end_frame"]) if values.get("end_frame") else None
+    if not video or start < 0 or (end is not None and end <= start):
+        raise ValueError
+    return Row(video, label, start, end)
+
+
+def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row]]] | None:
+    """The folder of the CSV lists and their rows by split; None where there is no list."""
+    if root.is_file():
+        return root.parent, _divided(parse_segments(read_text(root), root, on_wrong))
+    found = [name for name in list_folder(root) if name.endswith(".csv")]
+    named = {split: f"{n}.csv" for split in NAMES for n in NAMES[split] if f"{n}.csv" in found}
+    if len(named) > 1:
+        return root, {
+            split: parse_segments(
+                read_text(root / name), root / name, on_wrong, unlabelled=split == "test"
+            )
+            for split, name in named.items()
+        }
+    if len(found) == 1:
+        return root, _divided(parse_segments(read_text(root / found[0]), root / found[0], on_wrong))
+    return None
+
+
+def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row]]]:
+    """`root` and the rows of its folders of classes by split."""
+    found = {split: n for split in NAMES for n in NAMES[split] if (root / n).is_dir()}
+    if "train" in found and len(found) > 1:
+        return root, {
+            split: list(_class_rows(root, f"{name}/", on_wrong)) for split, name in found.items()
+        }
+    return root, _divided(list(_class_rows(root, "", on_wrong)))
+
+
+def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
+    """Each class's videos; `below` is the split's folder, "train/", or ""."""
+    labels = [name for name in list_folder(root / below) if (root / below / name).is_dir()]
+    if not labels:
+        raise DatasetError(
+            f"{root / below}: neither folders of classes nor a CSV list there. Set data.root to "
+            "the folder of the data set (docs/data.md says what it holds)."
+        )
+    for label in labels:
+        folder = root / below / label
+        names = [n for n in list_folder(folder) if is_video(n) or (folder / n).is_dir()]
+        if not names:
+            on_wrong(f"{folder}: no video in this class's folder. Remove it, or put some there.")
+        for name in names:
+            yield Row(f"{below}{label}/{name}", label)
+
+
+def _divided(rows: list[Row]) -> dict[str, list[Row]]:
+    chosen = held_out(rows)
+    return {
+        "train": [row for row in rows if row.video not in chosen],
+        "validation": [row for row in rows if row.video in chosen],
+    }
+
+
+def _part(parts: Mapping[str, list[Row]], split: str) -> list[Row]:
+    other = {"validation": "test", "test": "validation"}.get(split, split)
+    if split not in parts and other not in parts:
+        raise DatasetError(f"no {split} part: there are {', '.join(parts)} only.")
+    return parts[split] if split in parts else parts[other]
