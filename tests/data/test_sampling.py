@@ -1,17 +1,34 @@
-"""Segment sampling: every frame reachable, one frame a segment, by exact enumeration."""
+"""Which frames are drawn: by exact enumeration, and by chi-square where there is chance."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from typing import get_args
 
 import pytest
 import torch
 
+from stmnet.data.choices import Sampling
 from stmnet.data.sampling import (
+    SAMPLINGS,
     center_segment_indices,
+    center_segment_times,
+    dense_clips,
+    indices_at_times,
+    random_clips,
+    random_dense_indices,
     random_segment_indices,
+    random_segment_indices_without_tail,
+    random_segment_times,
     segment_bounds,
 )
+from tests.data.statistics import assert_drawn_from, uniform
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 @pytest.mark.parametrize("num_segments", [1, 3, 8, 16])
@@ -28,26 +45,73 @@ def test_segments_cover_every_frame(num_frames: int, num_segments: int) -> None:
         assert max(lengths) - min(lengths) <= 1
 
 
-def test_random_frames_are_uniform_within_their_segments() -> None:
-    generator = torch.Generator().manual_seed(0)
-    draws = 8000
-    counts = Counter(
-        frame for _ in range(draws) for frame in random_segment_indices(11, 4, generator)
+def test_random_frames_are_uniform_within_their_segments(generator: torch.Generator) -> None:
+    draws = [random_segment_indices(11, 4, generator) for _ in range(4000)]
+    # 11 frames in quarters end at 2.75, 5.5, 8.25 and 11: the tail is the last segment's.
+    segments = [[0, 1], [2, 3, 4], [5, 6, 7], [8, 9, 10]]
+    for drawn, frames in zip(zip(*draws, strict=True), segments, strict=True):
+        assert_drawn_from(drawn, uniform(frames))
+
+
+def test_segments_are_drawn_independently(generator: torch.Generator) -> None:
+    draws = [tuple(random_segment_indices(6, 2, generator)) for _ in range(3000)]
+    assert_drawn_from(
+        draws, uniform((first, 3 + second) for first in range(3) for second in range(3))
     )
-    for start, end in segment_bounds(11, 4):
-        expected = draws / (end - start)
-        chi_square = sum((counts[f] - expected) ** 2 / expected for f in range(start, end))
-        # 99.9 % quantile for up to two degrees of freedom
-        assert chi_square < 13.8
-    assert counts[10] > 0, "the tail is sampled too"
 
 
-def test_random_frames_keep_the_order_and_repeat_in_short_videos() -> None:
-    generator = torch.Generator().manual_seed(0)
-    assert random_segment_indices(3, 8, generator) == [0, 0, 0, 1, 1, 1, 2, 2]
-    for _ in range(100):
-        indices = random_segment_indices(24, 8, generator)
-        assert indices == sorted(indices)
+def test_the_usual_rule_by_its_name_loses_the_tail(generator: torch.Generator) -> None:
+    rule = SAMPLINGS["segments_without_tail"]
+    draws = [rule(11, 4, generator) for _ in range(3000)]
+    for k, drawn in enumerate(zip(*draws, strict=True)):
+        # k * (L // T) + randint(L // T)
+        assert_drawn_from(drawn, uniform([2 * k, 2 * k + 1]))
+    assert max(map(max, draws)) == 7, "of 11 frames the last three are never drawn"
+
+
+def test_dense_windows_start_anywhere_they_fit(generator: torch.Generator) -> None:
+    draws = [random_dense_indices(20, 4, generator, window_frames=12) for _ in range(4000)]
+    assert all(drawn == [drawn[0] + stride for stride in (0, 3, 6, 9)] for drawn in draws)
+    assert_drawn_from([drawn[0] for drawn in draws], uniform(range(9)))
+
+
+def test_dense_clips_spread_over_the_video() -> None:
+    assert [clip[0] for clip in dense_clips(164, 8)] == [0, 11, 22, 33, 44, 55, 66, 77, 88, 100]
+    for clip in dense_clips(164, 8):
+        assert clip == list(range(clip[0], clip[0] + 64, 8))
+    assert dense_clips(164, 4, num_clips=1) == [[50, 66, 82, 98]]
+    assert dense_clips(3, 4, num_clips=2) == [[0, 0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize("draw", SAMPLINGS.values())
+def test_short_videos_follow_one_rule(
+    draw: Callable[[int, int, torch.Generator], list[int]], generator: torch.Generator
+) -> None:
+    for num_segments in (4, 8, 16):
+        for num_frames in range(1, num_segments + 1):
+            expected = [int(Fraction(k * num_frames, num_segments)) for k in range(num_segments)]
+            assert draw(num_frames, num_segments, generator) == expected
+            assert set(expected) == set(range(num_frames)), "every frame there is is shown"
+
+
+@pytest.mark.parametrize("draw", SAMPLINGS.values())
+def test_frames_are_in_order_and_in_the_video(
+    draw: Callable[[int, int, torch.Generator], list[int]], generator: torch.Generator
+) -> None:
+    for num_frames in (1, 7, 8, 24, 63, 64, 65, 200):
+        for _ in range(20):
+            indices = draw(num_frames, 8, generator)
+            assert len(indices) == 8
+            assert indices == sorted(indices)
+            assert indices[0] >= 0
+            assert indices[-1] < num_frames
+
+
+def test_every_name_has_its_rule() -> None:
+    assert set(SAMPLINGS) == set(get_args(Sampling))
+    assert SAMPLINGS["segments"] is random_segment_indices
+    assert SAMPLINGS["segments_without_tail"] is random_segment_indices_without_tail
+    assert SAMPLINGS["dense"] is random_dense_indices
 
 
 @pytest.mark.parametrize(
@@ -62,17 +126,87 @@ def test_random_frames_keep_the_order_and_repeat_in_short_videos() -> None:
 )
 def test_center_frames(num_frames: int, num_segments: int, expected: list[int]) -> None:
     assert center_segment_indices(num_frames, num_segments) == expected
-    # The field's rule, by hand: int(L / T / 2 + L / T * k)
-    by_rule = [
-        int(num_frames / num_segments / 2 + num_frames / num_segments * k)
-        for k in range(num_segments)
-    ]
-    assert expected == by_rule
 
 
-@pytest.mark.parametrize("choose", [segment_bounds, center_segment_indices])
-def test_no_frames_or_no_segments_is_refused(choose: object) -> None:
+@pytest.mark.parametrize("num_segments", [*range(1, 17), 25, 32])
+def test_center_frames_are_the_usual_rule_without_its_rounding(num_segments: int) -> None:
+    for num_frames in range(1, 200):
+        ours = center_segment_indices(num_frames, num_segments)
+        length = Fraction(num_frames, num_segments)
+        assert ours == [int(length / 2 + length * k) for k in range(num_segments)]
+        in_floats = [
+            int(num_frames / num_segments / 2 + num_frames / num_segments * k)
+            for k in range(num_segments)
+        ]
+        if num_segments in (1, 2, 4, 8, 16, 32):
+            assert ours == in_floats, "T of the paper: nothing is rounded"
+    # One of the places where floats fall short: 6 / 7 / 2 + 6 / 7 * 3 is 3.
+    assert center_segment_indices(6, 7)[3] == 3
+    assert int(6 / 7 / 2 + 6 / 7 * 3) == 2
+
+
+def test_ten_random_clips_are_ten_training_draws(generator: torch.Generator) -> None:
+    clips = random_clips(100, 8, generator)
+    again = torch.Generator().manual_seed(0)
+    assert clips == [random_segment_indices(100, 8, again) for _ in range(10)]
+    assert len({tuple(clip) for clip in clips}) == 10
+
+
+def test_at_a_constant_rate_time_is_the_index() -> None:
+    for num_frames in (5, 24, 60, 61):
+        timestamps = [frame / 12 for frame in range(num_frames)]
+        times = center_segment_times(0, num_frames / 12, 8)
+        # A middle may be the very moment at which a frame begins: rounding must not decide.
+        middles = indices_at_times(timestamps, [time + 1e-9 for time in times])
+        assert middles == center_segment_indices(num_frames, 8)
+
+
+def test_the_frame_at_a_time_is_the_one_on_screen(generator: torch.Generator) -> None:
+    gaps = torch.rand(40, generator=generator, dtype=torch.float64)
+    timestamps = (0.5 + gaps.cumsum(0)).tolist()
+    times = [0.0, *timestamps, *(torch.rand(100, generator=generator) * 25).tolist()]
+    by_scanning = []
+    for time in times:
+        shown = 0
+        for frame, timestamp in enumerate(timestamps):
+            if timestamp <= time:
+                shown = frame
+        by_scanning.append(shown)
+    assert indices_at_times(timestamps, times) == by_scanning
+    # Ten frames in the first second, then one that stays for three: most of the clip is that one.
+    slow = [*(frame / 10 for frame in range(10)), 1.0]
+    assert indices_at_times(slow, center_segment_times(0, 4, 4)) == [5, 10, 10, 10]
+
+
+def test_random_times_are_uniform_within_their_segments(generator: torch.Generator) -> None:
+    draws = [random_segment_times(2.0, 5.0, 3, generator) for _ in range(2000)]
+    for k, drawn in enumerate(zip(*draws, strict=True)):
+        tenths = [int((time - 2.0 - k) * 10) for time in drawn]
+        assert_drawn_from(tenths, uniform(range(10)))
+
+
+@pytest.mark.parametrize("choose", [segment_bounds, center_segment_indices, dense_clips])
+def test_no_frames_or_no_segments_is_refused(choose: Callable[[int, int], object]) -> None:
     with pytest.raises(ValueError, match="cannot split 0 frames into 8 segments"):
         choose(0, 8)
     with pytest.raises(ValueError, match="cannot split 8 frames into 0 segments"):
         choose(8, 0)
+
+
+@pytest.mark.parametrize("draw", SAMPLINGS.values())
+def test_nothing_is_drawn_from_nothing(
+    draw: Callable[[int, int, torch.Generator], list[int]], generator: torch.Generator
+) -> None:
+    with pytest.raises(ValueError, match="cannot split 0 frames into 8 segments"):
+        draw(0, 8, generator)
+    with pytest.raises(ValueError, match="cannot split 8 frames into 0 segments"):
+        draw(8, 0, generator)
+
+
+def test_impossible_times_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot split 1.0 s to 1.0 s into 8 segments"):
+        center_segment_times(1.0, 1.0, 8)
+    with pytest.raises(ValueError, match="must not descend"):
+        indices_at_times([0.0, 0.2, 0.1], [0.1])
+    with pytest.raises(ValueError, match="no frames"):
+        indices_at_times([], [0.1])

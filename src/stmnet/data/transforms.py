@@ -90,18 +90,18 @@ class ClipColorJitter(v2.ColorJitter):  # type: ignore[misc]  # torchvision has 
         result = torch.empty(inpt.shape, dtype=torch.uint8)
         frame = torch.empty(inpt.shape[-3:])
         for source, target in zip(inpt, result, strict=True):
-            frame.copy_(source).div_(255)
+            frame.copy_(source)
             for step in order:
                 if step == 0 and brightness is not None:
                     frame.mul_(brightness)
                 elif step == 1 and contrast is not None:
-                    frame.mul_(contrast).add_(_luma(frame).mean(), alpha=1 - contrast)
+                    frame.lerp_(_luma(frame).mean(), 1 - contrast)
                 elif step == 2 and saturation is not None:
-                    frame.mul_(saturation).add_(_luma(frame), alpha=1 - saturation)
+                    frame.lerp_(_luma(frame), 1 - saturation)
                 elif step == 3 and hue is not None:
-                    frame.copy_(F.adjust_hue(frame, hue))
-                frame.clamp_(0, 1)
-            target.copy_(frame.mul_(255).round_())
+                    frame.copy_(F.adjust_hue(frame / 255, hue)).mul_(255)
+                frame.clamp_(0, 255)
+            target.copy_(frame.round_())
         return result
 
 
