@@ -9,8 +9,10 @@ import yaml
 
 from stmnet.errors import RecipeError
 from stmnet.training.recipe import Recipe, known_keys, load_recipe
+from stmnet.training.run import check_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -35,6 +37,44 @@ def test_defaults_are_those_of_section_4_2() -> None:
     assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
     assert optimizer.milestones == [30, 40, 60]
     assert Recipe().data.batch_size == 8 * 8
+    assert Recipe().data.sampling == "segments"
+    assert Recipe().augmentation.crop == "multi_scale"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES_FOLDER.glob("motion_*.yaml")), ids=lambda p: p.name)
+def test_the_motion_recipes_keep_the_draws_of_the_published_figures(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.data.sampling == "segments"
+    augmentation = recipe.augmentation
+    assert (augmentation.crop, augmentation.short_sides) == ("scale_jitter", [54])
+    assert augmentation.brightness == augmentation.contrast == augmentation.saturation == 0
+    assert augmentation.hue == augmentation.grayscale_probability == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--augmentation.scales=[1.0, 1.2]"], "scales .1.0, 1.2. must be above 0 and at most 1"),
+        (["--augmentation.scales=[]"], "scales .. must be above 0"),
+        (
+            ["--augmentation.crop=scale_jitter", "--augmentation.short_sides=[256, 200]"],
+            "short_sides .256, 200. must all be at least data.crop_size .224.",
+        ),
+        (["--data.short_side=200"], "data.short_side .200. must be at least data.crop_size"),
+    ],
+)
+def test_what_cannot_work_is_said_first(tmp_path: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(load_recipe(write(tmp_path, "seed: 0"), overrides))
+
+
+def test_choices_are_made_by_name(tmp_path: Path) -> None:
+    chosen = load_recipe(
+        write(tmp_path, "data: {sampling: dense}"), ["--augmentation.num_crop_positions", "5"]
+    )
+    assert (chosen.data.sampling, chosen.augmentation.num_crop_positions) == ("dense", 5)
+    with pytest.raises(RecipeError, match="segments_without_tail"):
+        load_recipe(write(tmp_path, "data: {sampling: densely}"))
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ class Views(nn.Module):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random distortion A of section 4.2, drawn once a clip.
+    """The random distortion A of section 4.2, drawn once a view for all frames of a clip.
 
     `crop` is "multi_scale" (`MultiScaleCrop` with `scales` and `num_crop_positions`: the paper's
     corner cropping and scale jittering, which TSN made one transform) or "scale_jitter" (the
@@ -169,15 +169,11 @@ class Augmentation:
         Its random numbers come from torch's global generator, as torchvision's transforms want
         it: seed that generator inside `torch.random.fork_rng`.
         """
-        crops: dict[Crop, v2.Transform] = {
-            "multi_scale": MultiScaleCrop(crop_size, self.scales, self.num_crop_positions),
-            "scale_jitter": v2.Compose(
-                [
-                    v2.RandomShortestSize(list(self.short_sides), antialias=True),
-                    v2.RandomCrop(crop_size),
-                ]
-            ),
-        }
+        if self.crop == "multi_scale":
+            crop = MultiScaleCrop(crop_size, self.scales, self.num_crop_positions)
+        else:
+            shortest = v2.RandomShortestSize(list(self.short_sides), antialias=True)
+            crop = v2.Compose([shortest, v2.RandomCrop(crop_size)])
         colors = v2.Compose(
             [
                 ClipColorJitter(self.brightness, self.contrast, self.saturation, self.hue),
@@ -185,4 +181,4 @@ class Augmentation:
             ]
         )
         mirror = RandomMirror(mirrored_labels, self.flip_probability)
-        return Views(crops[self.crop], mirror, colors, num_views)
+        return Views(crop, mirror, colors, num_views)
