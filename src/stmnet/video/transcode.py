@@ -1,0 +1,345 @@
+"""Make a video small and quick to read at random: short side 256, a key frame every few frames.
+
+A reader that wants one frame decodes from the key frame before it. Published videos have one every
+hundred frames or so; `docs/data.md` has what a shorter interval costs and gains.
+
+Nothing here imports torch: every process that transcodes loads this module.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import PictureType, VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from stmnet.errors import VideoError
+from stmnet.files import whole_file
+
+FORMAT_VERSION = 1
+"""Raised whenever the same source and settings would give other bytes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What videos become: the short side in pixels at most, and how many frames from key to key."""
+
+    short_side: int = 256
+    key_frame_interval: int = 4
+
+
+@dataclass(frozen=True)
+class Transcoded:
+    """How many frames were written, and what is wrong with the source although they could be."""
+
+    num_frames: int
+    damage: str | None = None
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """How a container family is written, in the codec that every tool expects there.
+
+    `options` are the encoder's. Where `counts` is true, the container has a fixed rate and no times
+    of its own: a frame's number is its time.
+    """
+
+    container: str
+    codec: str
+    options: dict[str, str]
+    counts: bool = False
+
+
+_H264 = {
+    "preset": "fast",
+    "crf": "20",
+    # CAVLC takes two thirds of CABAC's time to decode, for an eighth more bytes. B-frames that no
+    # other refers to are left out by a reader when nobody asked for them.
+    "coder": "vlc",
+    "b-pyramid": "none",
+    "weightp": "none",
+    "sc_threshold": "0",
+    "flags": "+cgop",
+}
+_VP9 = {
+    # A quarter of the time that "good" takes, for an eighth more bytes.
+    "deadline": "realtime",
+    "cpu-used": "5",
+    "crf": "34",
+    "b": "0",
+    # The encoder would hold frames back to make hidden ones that every reader decodes for nothing.
+    "auto-alt-ref": "0",
+    "lag-in-frames": "0",
+}
+# B-frames would be out of order in AVI, which has no times to sort them by. Scene cuts may not move
+# key frames. A constant quantiser looks at no frame but its own.
+_MPEG = {"qmin": "4", "qmax": "4", "bf": "0", "sc_threshold": "1000000000"}
+
+_CODINGS = {
+    ".mp4": _Coding("mp4", "libx264", _H264),
+    ".m4v": _Coding("mp4", "libx264", _H264),
+    ".mov": _Coding("mov", "libx264", _H264),
+    ".mkv": _Coding("matroska", "libx264", _H264),
+    ".webm": _Coding("webm", "libvpx-vp9", _VP9),
+    ".avi": _Coding("avi", "mpeg4", _MPEG, counts=True),
+    ".mpg": _Coding("vob", "mpeg2video", _MPEG, counts=True),
+    ".mpeg": _Coding("vob", "mpeg2video", _MPEG, counts=True),
+}
+SUFFIXES = frozenset(_CODINGS)
+
+# No clock and no random number in the bytes.
+_REPEATABLE = {"fflags": "+bitexact"}
+# The index first, so that a file that was cut off still opens.
+_CONTAINER_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
+# What is wrong with the place that is written to, and not with the source.
+_WRITE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT}
+)
+
+
+def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
+    """Write `source` anew as `target`, of the same suffix, which appears once it is whole.
+
+    All frames in their order at their times, upright, with square pixels, of even size, never
+    enlarged, and no sound. The same source and shape give the same bytes. A source that is cut off
+    or damaged gives the frames that can be decoded, and the result says so.
+
+    Raises `VideoError` for a source without any frame, and `OSError` if `target` cannot be written.
+    """
+    try:
+        with _open_video(source) as (container, stream):
+            decoding = _Decoding(container, stream)
+            frames = iter(decoding)
+            first = next(frames, None)
+            if first is None:
+                raise VideoError(
+                    f"{source}: no frame of it can be decoded. Download it again, or remove it."
+                )
+            with (
+                whole_file(target) as unfinished,
+                _Encoding(unfinished, _CODINGS[source.suffix.lower()], shape, stream, first) as out,
+            ):
+                out.write(first)
+                for frame in frames:
+                    out.write(frame)
+                out.finish()
+            return Transcoded(out.num_frames, decoding.damage())
+    except av.error.FFmpegError as e:
+        if e.errno in _WRITE_ERRORS:
+            raise OSError(e.errno, os.strerror(e.errno), str(target)) from e
+        raise VideoError(
+            f"{source}: cannot be encoded ({e.strerror}). Convert it by hand, or remove it."
+        ) from e
+
+
+def upright_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """The even size, at most the given one, whose short side is at most `short_side`."""
+    scale = min(1.0, short_side / min(width, height))
+    # Rounded first, so that 256 pixels are not 255.99 and so 254.
+    return (
+        max(2, int(round(width * scale, 3)) // 2 * 2),
+        max(2, int(round(height * scale, 3)) // 2 * 2),
+    )
+
+
+# ---- reading ----
+
+
+@contextmanager
+def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as e:
+        empty = path.is_file() and path.stat().st_size == 0
+        reason = "the file is empty" if empty else e.strerror
+        raise VideoError(
+            f"{path}: not a readable video ({reason}). Download it again, or remove it."
+        ) from e
+    with container:
+        # A cover picture of a song is a video stream too, with a mark.
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic
+        ]
+        if not streams:
+            found = "audio only" if container.streams.audio else "no stream FFmpeg knows"
+            raise VideoError(f"{path}: no video stream ({found}). Remove it from the set.")
+        streams[0].codec_context.thread_count = 1
+        yield container, streams[0]
+
+
+class _Decoding:
+    """All frames that can be decoded, in presentation order; what was wrong is known at the end."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container = container
+        self._stream = stream
+        self._num_packets = 0
+        self._num_broken = 0
+        self._end_seconds = 0.0
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        # All streams, for the header's duration is that of the longest.
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self._num_broken += 1
+                continue
+            self._note(packet)
+            if packet.stream is not self._stream:
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self._num_broken += 1
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    self._num_broken += frame.is_corrupt
+                    yield frame
+
+    def damage(self) -> str | None:
+        """In words, or None for a sound source. Headers round: a few per cent are no damage."""
+        seconds = (self._container.duration or 0) / av.time_base
+        if self._end_seconds < 0.95 * seconds:
+            return f"cut off after {self._end_seconds:.1f} of {seconds:.1f} s"
+        if self._num_packets < 0.95 * self._stream.frames:
+            return f"cut off after {self._num_packets} of {self._stream.frames} frames"
+        if self._num_broken:
+            return f"damaged frames: {self._num_broken}"
+        return None
+
+    def _note(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None and packet.time_base is not None:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            self._end_seconds = max(self._end_seconds, float(end))
+        if packet.stream is self._stream and packet.size:
+            self._num_packets += 1
+
+
+# ---- writing ----
+
+
+class _Encoding:
+    """One file that is being written. A context manager; `finish` before its end."""
+
+    def __init__(
+        self, path: Path, coding: _Coding, shape: Shape, source: VideoStream, first: VideoFrame
+    ) -> None:
+        self._counts = coding.counts
+        self._quarter_turns = round(first.rotation / 90) % 4
+        self._size = _square_pixel_size(first, source, shape.short_side, self._quarter_turns)
+        self._shaper = VideoReformatter()
+        rate = source.average_rate or source.guessed_rate or Fraction(25)
+        # MPEG-4's clock has 16 bits; a fixed rate needs no finer one.
+        frame_time = 1 / rate.limit_denominator(1001)
+        self._time_base = frame_time if self._counts else source.time_base or frame_time
+        self._last_time: int | None = None
+        self.num_frames = 0
+
+        options = _REPEATABLE | _CONTAINER_OPTIONS.get(coding.container, {})
+        self._container = av.open(str(path), "w", format=coding.container, options=options)
+        self._stream = cast("VideoStream", self._container.add_stream(coding.codec, rate=rate))
+        self._stream.width, self._stream.height = self._size
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.gop_size = shape.key_frame_interval
+        codec = self._stream.codec_context
+        codec.thread_count = 1
+        codec.options = {**coding.options, "keyint_min": str(shape.key_frame_interval)}
+        codec.time_base = self._time_base
+        codec.color_range = ColorRange.MPEG
+        codec.colorspace = first.colorspace
+        codec.color_primaries = first.color_primaries
+        codec.color_trc = first.color_trc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def write(self, frame: VideoFrame) -> None:
+        """Encode one frame of the source."""
+        turned = self._quarter_turns % 2 == 1
+        width, height = reversed(self._size) if turned else self._size
+        shaped = self._shaper.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="yuv420p",
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
+        )
+        shaped = _turned(shaped, self._quarter_turns)
+        shaped.pts = self._time_of(frame)
+        shaped.time_base = self._time_base
+        # The source's own choice of key frames would be taken for ours.
+        shaped.pict_type = PictureType.NONE
+        self._container.mux(self._stream.encode(shaped))
+        self.num_frames += 1
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the index."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def _time_of(self, frame: VideoFrame) -> int:
+        """In units of the time base. Where a damaged source goes back in time, the next tick."""
+        earliest = 0 if self._last_time is None else self._last_time + 1
+        if self._counts or frame.pts is None:
+            time = earliest
+        else:
+            time = frame.pts if self._last_time is None else max(frame.pts, earliest)
+        self._last_time = time
+        return time
+
+
+def _square_pixel_size(
+    frame: VideoFrame, stream: VideoStream, short_side: int, quarter_turns: int
+) -> tuple[int, int]:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    # Oblong pixels are made square along their longer side, so that no line is lost.
+    width = round(frame.width * max(aspect, Fraction(1)))
+    height = round(frame.height / min(aspect, Fraction(1)))
+    if quarter_turns % 2 == 1:
+        width, height = height, width
+    return upright_size(width, height, short_side)
+
+
+def _turned(frame: VideoFrame, quarter_turns: int) -> VideoFrame:
+    """A yuv420p frame turned counterclockwise."""
+    if quarter_turns == 0:
+        return frame
+    sideways = quarter_turns % 2 == 1
+    width, height = (frame.height, frame.width) if sideways else (frame.width, frame.height)
+    turned = VideoFrame(width, height, "yuv420p")
+    for plane, turned_plane in zip(frame.planes, turned.planes, strict=True):
+        _pixels(turned_plane)[:] = np.rot90(_pixels(plane), quarter_turns)
+    return turned
+
+
+def _pixels(plane: VideoPlane) -> npt.NDArray[np.uint8]:
+    """(H, W) of an 8-bit plane, in place."""
+    rows = np.asarray(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
