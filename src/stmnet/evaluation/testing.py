@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -48,8 +50,9 @@ def test_checkpoint(
 ) -> TestOutcome:
     """Test a run's folder, or a checkpoint in it, by the centre view, and write the page.
 
-    `dataset` and `root` default to those of the run's recipe; `report` to report.html in the
-    run's folder. Raises `CheckpointError`, `DatasetError` and `VideoError`.
+    `dataset` and `root` default to those of the run's recipe, which also says which clips
+    to leave out; `report` to report.html in the run's folder. Raises `CheckpointError`,
+    `DatasetError` and `VideoError`.
     """
     recognizer = load(checkpoint)
     run = checkpoint if checkpoint.is_dir() else checkpoint.parent
@@ -58,7 +61,18 @@ def test_checkpoint(
     root = root or trained_on.get("root")
     if dataset is None or root is None:
         raise DatasetError(f"{run}: no {RECIPE} there that names the data. Give --dataset, --root.")
-    clip_list = read_split(dataset, root, split)
+    is_own = dataset == trained_on.get("dataset")
+    clip_list = read_split(
+        dataset,
+        root,
+        split,
+        allow_missing=is_own and trained_on.get("allow_missing", False),
+        exclude=trained_on.get("exclude") if is_own else None,
+    )
+    left_out = clip_list.left_out()
+    if left_out:
+        # Not on stdout, which may be for JSON.
+        print(f"{split}: {left_out}", file=sys.stderr)
     name = recognizer.card.model.partition("_")[0].upper()
     result = test_network(recognizer, clip_list, name=name, run=run)
     page = write_report(
@@ -68,18 +82,22 @@ def test_checkpoint(
             clip_list,
             [result],
             [recognizer],
-            {"Checkpoint": str(checkpoint), "Data": root, "View": "centre"},
+            {
+                "Checkpoint": str(checkpoint),
+                "Data": f"{root}, {left_out}" if left_out else root,
+                "View": "centre",
+            },
         ),
         report or run / "report.html",
     )
     return TestOutcome(summarise(result.probabilities, result.targets), page)
 
 
-def _data_of_run(run: Path) -> dict[str, str]:
+def _data_of_run(run: Path) -> dict[str, Any]:
     path = run / RECIPE
     if not path.is_file():
         return {}
-    data: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
     return data
 
 

@@ -33,11 +33,15 @@ class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
     `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`).
+    `allow_missing` leaves out videos that the lists name and that are not there; `exclude` is a
+    list of clips to leave out, as `stmnet check` writes it. How many were left out is said.
     `max_unreadable` clips may fail to decode in a run; each is named. One more stops the run.
     """
 
     dataset: str = "something_v2"
     root: str = "data/something-v2"
+    allow_missing: bool = False
+    exclude: str | None = None
     sampling: Sampling = "segments"
     short_side: int = 256
     crop_size: int = 224

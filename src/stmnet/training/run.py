@@ -36,7 +36,7 @@ from stmnet.recognizer import Card, load
 from stmnet.training.checkpoint import AtomicCheckpointIO, StopAndSave
 from stmnet.training.history import HistoryLog
 from stmnet.training.module import ActionModule
-from stmnet.training.recipe import Recipe
+from stmnet.training.recipe import DataRecipe, Recipe
 
 WEIGHTS = "model.safetensors"
 BEST_CHECKPOINT = "best.ckpt"
@@ -66,8 +66,8 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         check_same_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed, verbose=False)
 
-    training_list = read_split(recipe.data.dataset, recipe.data.root, "train")
-    validation_list = read_split(recipe.data.dataset, recipe.data.root, "validation")
+    training_list = read_list(recipe.data, "train")
+    validation_list = read_list(recipe.data, "validation")
     card = make_card(recipe, training_list)
     network = build_model(
         card.model,
@@ -118,6 +118,16 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         )
     load(output / BEST_CHECKPOINT).save(output / WEIGHTS)
     return output
+
+
+def read_list(data: DataRecipe, split: str) -> ClipList:
+    """Read a split by the recipe, and print how many of its clips are left out, if any are."""
+    clip_list = read_split(
+        data.dataset, data.root, split, allow_missing=data.allow_missing, exclude=data.exclude
+    )
+    if left_out := clip_list.left_out():
+        print(f"{split}: {left_out}")
+    return clip_list
 
 
 def check_recipe(recipe: Recipe) -> None:
