@@ -13,6 +13,8 @@ from stmnet import __version__
 from stmnet.errors import StmnetError, Stopped
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from stmnet.recognizer import Prediction
 
 USER_ERROR = 2
@@ -103,6 +105,18 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--train", type=int, default=180, help="clips a class (default 180)")
     added.add_argument("--validation", type=int, default=10, help="clips a class (default 10)")
     added.add_argument("--test", type=int, default=50, help="clips a class (default 50)")
+
+    added = verb("check", check, "Check a data set: counts, missing and damaged videos.")
+    added.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
+    added.add_argument("--root", type=Path, required=True, help="the data set's folder")
+    added.add_argument("--split", nargs="+", help="default: all that are published")
+    added.add_argument("--decode", action="store_true", help="decode every frame (slow)")
+    added.add_argument(
+        "--num-frames", type=int, default=8, metavar="T", help="fewer are too short (default 8)"
+    )
+    added.add_argument("--processes", type=int, help="default: one for each CPU")
+    added.add_argument("--exclusions", type=Path, metavar="FILE", help="write what to leave out")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
 
     added = verb("demo", demo, "See STM read motion where a network without time cannot.")
     added.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
@@ -210,6 +224,28 @@ def prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def check(arguments: argparse.Namespace) -> int:
+    """`stmnet check DATASET --root DIR`: a table, or one JSON object; 1 if anything is wrong."""
+    from stmnet.data.check_table import as_table, check_with_progress
+
+    report = check_with_progress(
+        arguments.dataset,
+        arguments.root,
+        splits=arguments.split,
+        decode=arguments.decode,
+        num_frames=arguments.num_frames,
+        processes=arguments.processes,
+    )
+    if arguments.exclusions is not None:
+        num_clips = report.write_exclusions(arguments.exclusions)
+        print(f"{num_clips} clips to leave out are in {arguments.exclusions}", file=sys.stderr)
+    if arguments.json:
+        print_json(report.to_json())
+    else:
+        print_table(as_table(report))
+    return 0 if report.is_well else 1
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """`stmnet demo`: the two accuracies and the page's path come last."""
     from stmnet.demo import run_demo
@@ -228,7 +264,6 @@ def print_json(value: Any) -> None:
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
     """A table with a row a video and its likeliest labels."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -239,5 +274,11 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
             style = "bold" if rank == 0 else "dim"
             video = Path(prediction.video).name if rank == 0 else ""
             table.add_row(video, label, f"{probability:.1%}", style=style)
-    # A pipe has no width: nothing is cut there.
-    Console(width=None if sys.stdout.isatty() else 500).print(table)
+    print_table(table)
+
+
+def print_table(table: RenderableType) -> None:
+    """Print what rich can, as wide as the terminal is; a pipe has no width: nothing is cut."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 500, highlight=False).print(table)

@@ -1,0 +1,126 @@
+"""Work in processes that may die or hang: one bad file then costs itself and nothing else.
+
+An executor of the standard library cannot tell which item broke it, nor end a process that hangs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isinf
+from multiprocessing.connection import Connection, wait
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+READY = "ready"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In place of a result: `why` the process gave none, for a sentence that begins with it."""
+
+    why: str
+
+
+def map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    processes: int,
+    seconds: float,
+) -> Iterator[tuple[Item, Result | Lost]]:
+    """Each item with its result, as they are done, from spawned processes.
+
+    A process that dies, or takes more than `seconds` for an item, is replaced, and that item's
+    result is `Lost`. `function` is picklable and raises nothing. Raises `RuntimeError` if a
+    process cannot start.
+    """
+    todo = deque(items)
+    workers = [_Worker(function, seconds) for _ in range(min(processes, len(items)))]
+    try:
+        while workers:
+            patience = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
+            # No deadline is no time-out: `wait` knows no infinity.
+            answered = wait(
+                [worker.connection for worker in workers], None if isinf(patience) else patience
+            )
+            for place, worker in reversed(list(enumerate(workers))):
+                if worker.connection in answered:
+                    answer = worker.receive()
+                elif time.monotonic() >= worker.deadline:
+                    answer = Lost(f"it took more than {seconds:.0f} s")
+                else:
+                    continue
+                if worker.has_item:
+                    yield worker.item, answer
+                if todo and not isinstance(answer, Lost):
+                    worker.give(todo.popleft())
+                    continue
+                worker.end()
+                if todo:
+                    workers[place] = _Worker(function, seconds)
+                else:
+                    del workers[place]
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+class _Worker(Generic[Item, Result]):
+    """A process, and the item it has at the moment."""
+
+    item: Item
+
+    def __init__(self, function: Callable[[Item], Result], seconds: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.seconds = seconds
+        self.has_item = False
+        # Starting means importing torch, which takes what it takes.
+        self.deadline = float("inf")
+
+    def give(self, item: Item) -> None:
+        self.item = item
+        self.has_item = True
+        self.deadline = time.monotonic() + self.seconds
+        # A process that has died meanwhile is found out by the answer that does not come.
+        with suppress(OSError):
+            self.connection.send(item)
+
+    def receive(self) -> Result | Lost:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            if not self.has_item:
+                raise RuntimeError(f"a worker process could not start ({how})") from None
+            return Lost(f"it ended the process that read it ({how})")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, function: Callable[[Item], object]) -> None:
+    # Ctrl-C reaches every process of a terminal, and the first one alone decides how to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection.send(READY)
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:
+            return
+        connection.send(function(item))
