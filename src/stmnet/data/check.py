@@ -185,7 +185,7 @@ def examine_videos(
     results = map_in_processes(
         examine or partial(examine_video, decode=decode),
         videos,
-        processes=processes or os.cpu_count() or 1,
+        processes=max(1, processes or os.cpu_count() or 1),
         seconds=SECONDS_A_VIDEO[decode],
     )
     for done, (video, result) in enumerate(results, start=1):

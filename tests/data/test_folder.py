@@ -1,0 +1,170 @@
+"""A user's own data set: folders of classes and CSV lists, divided the same way every time."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from stmnet.data.datasets import read_split
+from stmnet.data.datasets.folder import Row, held_out
+from stmnet.data.records import UNLABELLED, Clip
+from stmnet.errors import DatasetError
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def names(root: Path, split: str) -> set[str]:
+    clips = read_split("folder", root, split).clips
+    return {clip.video.relative_to(root).as_posix() for clip in clips}
+
+
+def test_a_folder_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, *[f"{label}/{n}.mp4" for label in ("wave", "jump") for n in range(10)])
+    touch(tmp_path, "jump/frames/00001.jpg", "jump/notes.txt", "jump/.hidden.mp4", "readme.md")
+    train, validation = names(tmp_path, "train"), names(tmp_path, "validation")
+    assert len(train | validation) == 21
+    assert not train & validation
+    assert "jump/frames" in train | validation
+    for label in ("wave", "jump"):
+        videos = {name for name in train | validation if name.startswith(label)}
+        by_hash = sorted(videos, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        assert {name for name in validation if name.startswith(label)} == set(by_hash[:2])
+    assert names(tmp_path, "test") == validation
+    clip_list = read_split("folder", tmp_path, "train")
+    assert clip_list.label_names == ("jump", "wave")
+    assert all(c.video.parent.name == clip_list.label_names[c.label] for c in clip_list.clips)
+
+
+def test_small_classes_keep_a_video_to_learn_from() -> None:
+    rows = [Row("a/1", "a"), Row("a/2", "a"), Row("b/1", "b")]
+    assert len(held_out(rows)) == 1
+    assert not held_out(rows[2:])
+
+
+@pytest.mark.parametrize("validation", ["validation", "val"])
+def test_folders_of_splits(tmp_path: Path, validation: str) -> None:
+    touch(tmp_path, "train/wave/1.mp4", "train/jump/2.avi", f"{validation}/wave/3.webm")
+    assert names(tmp_path, "train") == {"train/wave/1.mp4", "train/jump/2.avi"}
+    clip_list = read_split("folder", tmp_path, "validation")
+    assert clip_list.clips == (Clip(tmp_path / validation / "wave" / "3.webm", 1),)
+    assert clip_list.label_names == ("jump", "wave")
+
+
+def test_train_may_be_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.mp4", "bus/1.mp4")
+    assert names(tmp_path, "train") == {"train/1.mp4", "bus/1.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("content", "clip"),
+    [
+        ("a.mp4,wave\n", (0, None)),
+        ("a.mp4,wave,5,9\n", (5, 9)),
+        ("a.mp4,wave,5,\n", (5, None)),
+        ("path,label,start_frame,end_frame\na.mp4,wave,5,9\n", (5, 9)),
+        ("label,end_frame,video,start_frame,fps\r\nwave,9,a.mp4,5,25\r\n", (5, 9)),
+        ('\ufeffvideo,label\n\n"a.mp4", wave\n', (0, None)),
+    ],
+)
+def test_csv_lists(tmp_path: Path, content: str, clip: tuple[int, int | None]) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "train.csv").write_text(content, encoding="utf-8")
+    (tmp_path / "validation.csv").write_text("a.mp4,jump\n")
+    clip_list = read_split("folder", tmp_path, "train")
+    assert clip_list.label_names == ("jump", "wave")
+    assert clip_list.clips == (Clip(tmp_path / "a.mp4", 1, *clip),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a.mp4",
+        "a.mp4,",
+        ",wave",
+        "a.mp4,wave,9,5",
+        "a.mp4,wave,-1,5",
+        "a.mp4,wave,x,5",
+        "a,b,1,2,3",
+    ],
+)
+def test_wrong_lines_are_named(tmp_path: Path, line: str) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "all.csv").write_text(f"a.mp4,wave\n\n{line}\n")
+    with pytest.raises(DatasetError, match=r"all\.csv:3: "):
+        read_split("folder", tmp_path / "all.csv", "train")
+
+
+def test_a_test_list_may_have_no_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "train.csv").write_text("a.mp4,wave\n")
+    (tmp_path / "test.csv").write_text("path\na.mp4\n")
+    clip_list = read_split("folder", tmp_path, "test", labelled=False)
+    assert clip_list.clips == (Clip(tmp_path / "a.mp4", UNLABELLED),)
+    assert clip_list.label_names == ("wave",)
+    with pytest.raises(DatasetError, match="the test list has no labels"):
+        read_split("folder", tmp_path, "test")
+
+
+def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4", "videos/b.mp4", "elsewhere/c.mp4")
+    (tmp_path / "lists").mkdir()
+    path = tmp_path / "lists" / "all.csv"
+    path.write_text(f"../videos/a.mp4,x\n../videos/b.mp4,x\n{tmp_path}/elsewhere/c.mp4,y\n")
+    clips = [c for s in ("train", "validation") for c in read_split("folder", path, s).clips]
+    assert {clip.video.resolve() for clip in clips} == {
+        tmp_path / name for name in ("videos/a.mp4", "videos/b.mp4", "elsewhere/c.mp4")
+    }
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "all.csv").write_text("a.mp4,wave,0,5\nb.mp4,jump\n")
+    with pytest.raises(DatasetError, match=r"the first: .*b\.mp4"):
+        read_split("folder", tmp_path, "train")
+    with pytest.raises(DatasetError, match="the validation list is empty"):
+        read_split("folder", tmp_path, "validation")
+
+
+def test_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="neither folders of classes nor a CSV list"):
+        read_split("folder", tmp_path, "train")
+    touch(tmp_path, "wave/1.mp4", "jump/1.txt")
+    with pytest.raises(DatasetError, match=r"jump: no video in this class's folder"):
+        read_split("folder", tmp_path, "train")
+
+
+def test_parts_of_a_recording_are_excluded_one_by_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "train.csv").write_text("a.mp4,x,0,5\na.mp4,x,5,9\na.mp4,y,9,\nb.mp4,y\n")
+    (tmp_path / "test.csv").write_text("a.mp4,x\n")
+    exclude = tmp_path / "bad.txt"
+    exclude.write_text("a.mp4\tshort\t0\t5\na.mp4\tcut\t9\t\nc.mp4\tgone\n")
+    clips = read_split("folder", tmp_path, "train", exclude=exclude).clips
+    assert [(clip.video.name, clip.start_frame) for clip in clips] == [("a.mp4", 5), ("b.mp4", 0)]
+    exclude.write_text("a.mp4\n")
+    clips = read_split("folder", tmp_path, "train", exclude=exclude).clips
+    assert [clip.video.name for clip in clips] == ["b.mp4"]
+
+
+def test_the_room_set(shared: Path) -> None:
+    root = shared / "videos" / "room" / "segments.csv"
+    lines = [line.split(",") for line in root.read_text().splitlines()[1:]]
+    train, validation = (read_split("folder", root, split) for split in ("train", "validation"))
+    assert train.label_names == validation.label_names == tuple(sorted({x[3] for x in lines}))
+    clips = (*train.clips, *validation.clips)
+    assert {
+        (c.video.name, str(c.start_frame), str(c.end_frame), train.label_names[c.label])
+        for c in clips
+    } == {tuple(line) for line in lines}
+    assert len(clips) == len(lines) == 211
+    recordings = [{clip.video for clip in part.clips} for part in (train, validation)]
+    assert not recordings[0] & recordings[1]
+    assert all(recordings)
+    # The folder with one list alone in it is the same.
+    assert read_split("folder", root.parent, "train").clips == train.clips
