@@ -1,0 +1,70 @@
+"""What a recipe leaves out is left out of training and testing, and said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stmnet.cli import main
+from stmnet.data.datasets import read_split
+from stmnet.data.motion import SplitSizes, generate
+from stmnet.errors import DatasetError
+from stmnet.recognizer import load
+from stmnet.training.recipe import DataRecipe
+from stmnet.training.run import read_list
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The motion set with a test video that is gone and one that is empty."""
+    root = tmp_path_factory.mktemp("motion")
+    generate(root, seed=5, clips_per_class=SplitSizes(1, 1, 1), processes=1)
+    first, second = (clip.video for clip in read_split("motion", root, "test").clips[:2])
+    first.unlink()
+    second.write_bytes(b"")
+    return root
+
+
+@pytest.fixture(scope="module")
+def exclusions(data: Path) -> Path:
+    path = data / "bad.txt"
+    assert main(["check", "motion", "--root", str(data), "--exclusions", str(path)]) == 1
+    assert len(path.read_text().splitlines()) == 2
+    return path
+
+
+def test_training_says_what_it_leaves_out(
+    data: Path, exclusions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = DataRecipe(dataset="motion", root=str(data))
+    with pytest.raises(DatasetError, match="1 of the 12 videos of the test list are not there"):
+        read_list(recipe, "test")
+    assert len(read_list(recipe, "train").clips) == 12
+    assert capsys.readouterr().out == ""
+    recipe.allow_missing = True
+    assert len(read_list(recipe, "test").clips) == 11
+    assert capsys.readouterr().out == "test: 1 not there of 12 clips left out\n"
+    recipe.exclude = str(exclusions)
+    assert len(read_list(recipe, "test").clips) == 10
+    assert capsys.readouterr().out == "test: 2 excluded of 12 clips left out\n"
+
+
+def test_testing_leaves_out_what_the_run_did(
+    data: Path, exclusions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load("motion").save(tmp_path / "model.safetensors")
+    recipe = tmp_path / "recipe.yaml"
+    keys = {"dataset": "motion", "root": str(data), "allow_missing": True, "exclude": None}
+    recipe.write_text(yaml.safe_dump({"data": keys}))
+    assert main(["test", str(tmp_path), "--json"]) == 2
+    assert "the file is empty" in capsys.readouterr().err
+
+    recipe.write_text(yaml.safe_dump({"data": keys | {"exclude": str(exclusions)}}))
+    assert main(["test", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["clips"] == 10
+    assert "test: 2 excluded of 12 clips left out" in captured.err
+    assert "2 excluded of 12 clips left out" in (tmp_path / "report.html").read_text()
