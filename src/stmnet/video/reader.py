@@ -1,29 +1,46 @@
 """Frames of a video file by their number in presentation order, decoded with PyAV (FFmpeg).
 
+Only what is needed is decoded: from the last key frame before a wanted frame to that frame, without
+the pictures in between that no other refers to. Where the packets do not tell for sure which frame
+is which, the file is decoded in order instead; the bytes are the same either way.
+
 One decoding thread a call: loaders read many files side by side in worker processes instead.
-A file is open only during the call, and only the frames asked for are kept.
+A file is open only as long as its `VideoFile`. In memory are the frames asked for, the decoder's
+own, and the compressed packets of one group of pictures (of files up to 64 MiB that have no table
+of their packets, such as WebM, all packets).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from bisect import bisect, insort
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
-from av.video.frame import VideoFrame
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
 from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.packets import PacketIndex, UnsureOrderError, end_seconds, time_of
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"})
+EBML = b"\x1aE\xdf\xa3"
+# Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
+CODECS_THAT_SKIP = frozenset({"h264", "mpeg4"})
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,9 @@ class VideoInfo:
     """What a file's packets and header tell without decoding.
 
     `num_frames` counts the packets that are there; `is_truncated` says that they end before the
-    duration that the header promises. `width` and `height` are before rotation, in pixels.
+    header promises. `width` and `height` are those of the frames that are read: upright, in pixels
+    as they are stored. A stored pixel is `pixel_aspect` times as wide as it is high.
+    `rotation_degrees` is the counterclockwise turn that was undone for that.
     """
 
     num_frames: int
@@ -40,6 +59,8 @@ class VideoInfo:
     width: int
     height: int
     is_truncated: bool
+    rotation_degrees: int = 0
+    pixel_aspect: float = 1.0
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
@@ -63,94 +84,289 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read the packets of a video file, without decoding. Raises `VideoError`."""
-    path = Path(path)
-    with _open_video(path) as (container, stream):
-        num_frames = 0
-        end_seconds = 0.0
-        for packet in container.demux():
-            if packet.pts is not None and packet.time_base is not None:
-                end = (packet.pts + (packet.duration or 0)) * float(packet.time_base)
-                end_seconds = max(end_seconds, end)
-            if packet.stream is stream and packet.size > 0:
-                num_frames += 1
-        if num_frames == 0:
-            raise VideoError(f"{path}: the video stream has no frames. Remove the file.")
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        return VideoInfo(
-            num_frames=num_frames,
-            fps=fps,
-            duration_seconds=num_frames / fps if fps else end_seconds,
-            width=stream.width,
-            height=stream.height,
-            is_truncated=(
-                _falls_short(end_seconds, (container.duration or 0) / av.time_base)
-                or _falls_short(num_frames, stream.frames)
-            ),
-        )
+    """What the packets and the header of a video file tell. Raises `VideoError`."""
+    with VideoFile(path) as video:
+        return video.info
 
 
 def read_frames(path: str | Path, indices: Sequence[int]) -> Tensor:
     """Read the frames with these numbers, counted from 0 in presentation order.
 
-    Returns a uint8 RGB tensor (len(indices), 3, H, W), upright where the file states a rotation.
-    Indices may repeat and come in any order.
+    Returns a uint8 RGB tensor (len(indices), 3, H, W), upright where the file states a rotation,
+    with the bytes of a full decode. Indices may repeat and come in any order.
 
     Raises `VideoError` for a file without a readable video stream and for a negative index, and
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame.
     """
-    path = Path(path)
-    if not indices:
-        raise ValueError("no frame indices given")
-    if min(indices) < 0:
-        raise VideoError(f"{path}: frame {min(indices)} was asked for; they count from 0.")
-    wanted = set(indices)
-    last = max(wanted)
-    images: dict[int, np.ndarray] = {}
+    with VideoFile(path) as video:
+        return video.read(indices)
+
+
+class VideoFile:
+    """An open video file; a context manager. Raises `VideoError` where it cannot be opened."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._exit = ExitStack()
+        self._container, self._stream = self._exit.enter_context(_open(self.path, quickly=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the packets that are there promise."""
+        return self._extent[0]
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether the packets end before the header promises."""
+        return self._extent[1]
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        stream = self._stream
+        num_frames, is_truncated = self._extent
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        duration_seconds = (self._container.duration or 0) / av.time_base
+        aspect = stream.sample_aspect_ratio
+        rotation = _rotation_degrees(self.path)
+        sideways = rotation % 180 == 90
+        width, height = stream.codec_context.width, stream.codec_context.height
+        return VideoInfo(
+            num_frames=num_frames,
+            fps=fps or (num_frames / duration_seconds if duration_seconds else 0.0),
+            duration_seconds=num_frames / fps if fps else duration_seconds,
+            width=height if sideways else width,
+            height=width if sideways else height,
+            is_truncated=is_truncated,
+            rotation_degrees=rotation,
+            pixel_aspect=float(1 / aspect if sideways else aspect) if aspect else 1.0,
+        )
+
+    @cached_property
+    def frame_times_seconds(self) -> list[float]:
+        """When each frame is shown, ascending: for sampling by time where the rate varies."""
+        with _open(self.path, quickly=False) as (container, stream):
+            assert stream.time_base is not None
+            times = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+            if None in times:
+                raise VideoError(
+                    f"{self.path}: its packets have no presentation times. Sample by frame number."
+                )
+            return sorted(float(t * stream.time_base) for t in times if t is not None)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """As `stmnet.read_frames`, of the open file."""
+        if not indices:
+            raise ValueError("no frame indices given")
+        if min(indices) < 0:
+            raise VideoError(f"{self.path}: frame {min(indices)} was asked for; they count from 0.")
+        wanted = sorted(set(indices))
+        images = self._read_by_groups(wanted)
+        if images is None:
+            images = _read_in_order(self.path, wanted)
+        frames = images.frames
+        if wanted != list(indices):
+            frames = frames[[wanted.index(index) for index in indices]]
+        # (len, H, W, 3) -> (len, 3, H, W)
+        return torch.from_numpy(frames).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _index(self) -> PacketIndex | None:
+        try:
+            return PacketIndex(self._container, self._stream)
+        except (UnsureOrderError, av.error.FFmpegError):
+            return None
+
+    @cached_property
+    def _extent(self) -> tuple[int, bool]:
+        """The number of frames, and whether the file is cut off."""
+        header = self._stream.frames
+        if self._index is not None and self._index.has_table:
+            num_frames = self._index.num_frames_before(self.path.stat().st_size)
+            if num_frames == 0:
+                raise VideoError(f"{self.path}: the file ends before its first frame.")
+            return num_frames, num_frames < self._index.num_frames
+        if self._index is not None:
+            num_frames, last_end = self._index.num_frames, self._index.last_end_seconds
+        else:
+            num_frames, last_end = _count_packets(self.path)
+        promised_seconds = (self._container.duration or 0) / av.time_base
+        is_cut = _falls_short(last_end, promised_seconds) or _falls_short(num_frames, header)
+        return num_frames, is_cut
+
+    def _read_by_groups(self, wanted: Sequence[int]) -> _Images | None:
+        """The frames with these ascending numbers; None where only decoding in order is sure."""
+        index = self._index
+        if index is None or wanted[-1] >= index.num_frames:
+            return None
+        codec = self._stream.codec_context
+        images = _Images(len(wanted))
+        try:
+            for number, frames in groupby(wanted, key=index.group_of):
+                group = index.groups[number]
+                packets = index.packets(number)
+                shown = index.shown(packets)
+                if len(shown) != group.num_frames:
+                    raise UnsureOrderError("the packets are not those of the table")
+                times = {time_of(shown[frame - group.first_frame]) for frame in frames}
+                if min(times) < time_of(packets[0]):
+                    # Frames before their own key frame refer to the group before, too.
+                    packets = index.packets(number - 1) + packets
+                for frame in _decode_group(codec, packets, wanted_times=times):
+                    images.add(frame)
+        except (UnsureOrderError, av.error.FFmpegError):
+            return None
+        return images if images.num_added == len(wanted) else None
+
+
+def _decode_group(
+    codec: VideoCodecContext, packets: Sequence[Packet[VideoStream]], *, wanted_times: Set[int]
+) -> Iterator[VideoFrame]:
+    """The frames with these presentation times, decoded from the first packet, a key frame's, on.
+
+    In the order of presentation. Stops after the last packet that a wanted frame comes from.
+    """
+    key_time = time_of(packets[0])
+    last = max(n for n, packet in enumerate(packets) if packet.pts in wanted_times)
+    can_skip = codec.name in CODECS_THAT_SKIP
+    if codec.is_open:
+        codec.flush_buffers()
+    if codec.name == "h264":
+        # Decoders guess how far frames are out of order, and drop what they guessed too late.
+        codec.reorder_depth = max(codec.reorder_depth, _reorder_depth(packets))
+    for packet in [*packets[: last + 1], None]:
+        if can_skip:
+            is_needed = packet is None or packet.pts in wanted_times
+            codec.skip_frame = "DEFAULT" if is_needed else "NONREF"
+        for frame in codec.decode(packet):
+            if frame.is_corrupt or (frame.pts == key_time and frame.pict_type != PictureType.I):
+                raise UnsureOrderError("damage, or a key frame that refers to others")
+            if frame.pts in wanted_times:
+                yield frame
+
+
+class _Images:
+    """RGB images of one size in one array (num_images, H, W, 3), filled one after the other."""
+
+    def __init__(self, num_images: int) -> None:
+        self.num_images = num_images
+        self.num_added = 0
+        self.frames = np.empty(0, np.uint8)
+        # One converter for all: each frame's own would set up its tables anew every time.
+        self._converter = VideoReformatter()
+        self._size = (0, 0)
+
+    def add(self, frame: VideoFrame) -> None:
+        """Convert a frame, upright; a stream that changes its size keeps that of the first."""
+        if self.num_added == 0:
+            self._size = (frame.width, frame.height)
+        width, height = self._size
+        # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
+        # each cost more than converting a small frame.
+        rgb = self._converter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        plane = rgb.planes[0]
+        rows = np.asarray(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+        image = rows[:, : 3 * width].reshape(height, width, 3)
+        image = np.rot90(image, k=round(frame.rotation / 90) % 4)
+        if self.num_added == 0:
+            self.frames = np.empty((self.num_images, *image.shape), np.uint8)
+        self.frames[self.num_added] = image
+        self.num_added += 1
+
+
+def _reorder_depth(packets: Sequence[Packet[VideoStream]]) -> int:
+    """How many packets at most come before one that is shown earlier than they."""
+    depth = 0
+    earlier: list[int] = []
+    for packet in packets:
+        time = time_of(packet)
+        depth = max(depth, len(earlier) - bisect(earlier, time))
+        insort(earlier, time)
+    return depth
+
+
+def _read_in_order(path: Path, wanted: Sequence[int]) -> _Images:
+    """The frames with these ascending numbers, decoded from the first frame on."""
+    last = wanted[-1]
+    to_keep = set(wanted)
+    images = _Images(len(wanted))
     num_decoded = 0
-    # One converter for all frames: each frame's own would set up its tables anew every time.
-    converter = VideoReformatter()
-    with _open_video(path) as (container, stream):
-        for frame in _decode(container, stream):
-            if num_decoded in wanted:
-                images[num_decoded] = _upright_rgb(frame, converter)
+    with _open(path, quickly=False) as (container, stream):
+        for frame in decode_in_order(container, stream):
+            if num_decoded in to_keep:
+                images.add(frame)
             num_decoded += 1
             if num_decoded > last:
-                break
-    if num_decoded <= last:
-        raise TruncatedVideoError(
-            f"{path}: frame {last} was asked for, but only {num_decoded} can be decoded. "
-            "Replace the file if it should be longer.",
-            num_decoded=num_decoded,
-        )
-    # (len, H, W, 3) -> (len, 3, H, W)
-    return torch.from_numpy(np.stack([images[index] for index in indices])).permute(0, 3, 1, 2)
+                return images
+    raise TruncatedVideoError(
+        f"{path}: frame {last} was asked for, but only {num_decoded} can be decoded. "
+        "Replace the file if it should be longer.",
+        num_decoded=num_decoded,
+    )
+
+
+def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode on past damaged packets, as every player does: what can be seen is returned."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            continue
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                yield frame
+
+
+def _count_packets(path: Path) -> tuple[int, float]:
+    """The number of packets that hold something, and when the last of all streams ends."""
+    num_frames = 0
+    last_end = 0.0
+    with _open(path, quickly=False) as (container, stream):
+        for packet in container.demux():
+            last_end = max(last_end, end_seconds(packet))
+            if packet.stream is stream and packet.size > 0 and not packet.is_discard:
+                num_frames += 1
+    if num_frames == 0:
+        raise VideoError(f"{path}: the video stream has no frames. Remove the file.")
+    return num_frames, last_end
 
 
 @contextmanager
-def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _open(path: Path, *, quickly: bool) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file; `quickly` without a trial decode where the container states everything."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "no such file"
         raise VideoError(f"{path}: {kind}. Give the path of a video file.")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty. Download or copy it again.")
+    with path.open("rb") as file:
+        head = file.read(8)
+    states_everything = head[4:] == b"ftyp" or head[:4] == EBML
+    # A list of allowed decoders without any: FFmpeg then takes the container's word.
+    options = {"codec_whitelist": "none"} if quickly and states_everything else {}
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), options=options)
     except (av.error.FFmpegError, OSError) as e:
+        reason = (
+            # An mp4 keeps the table of its frames at the end unless it was written for streaming.
+            "an mp4 whose frame table is cut off or damaged" if head[4:] == b"ftyp" else e.strerror
+        )
         raise VideoError(
-            f"{path}: {_why_unreadable(path, e)}. Download it again, or remove it."
+            f"{path}: not a readable video ({reason}). Download it again, or remove it."
         ) from e
     with container:
         yield container, _video_stream(path, container)
-
-
-def _why_unreadable(path: Path, error: av.error.FFmpegError | OSError) -> str:
-    with path.open("rb") as file:
-        is_mp4 = file.read(12)[4:8] == b"ftyp"
-    if is_mp4:
-        # An mp4 keeps the table of its frames at the end unless it was written for streaming.
-        return "not a readable video (an mp4 whose frame table is cut off or damaged)"
-    return f"not a readable video ({error.strerror})"
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -168,33 +384,14 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode on past damaged packets, as every player does: what can be seen is returned."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-            frames = packet.decode()
-        except StopIteration:
-            return
-        except av.error.FFmpegError:
-            continue
-        for frame in frames:
-            if isinstance(frame, VideoFrame):
-                yield frame
+def _rotation_degrees(path: Path) -> int:
+    """Of the first frame, the only place where PyAV tells it: counterclockwise, 0 to 270."""
+    with _open(path, quickly=False) as (container, stream):
+        for frame in decode_in_order(container, stream):
+            return round(frame.rotation / 90) % 4 * 90
+    return 0
 
 
 def _falls_short(found: float, promised: float) -> bool:
     # Headers round, and last frames have no length of their own: a few per cent are no damage.
     return found < 0.95 * promised
-
-
-def _upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> np.ndarray:
-    """(H, W, 3) uint8, turned by the quarter turns that the file states."""
-    # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
-    # each cost more than converting a small frame.
-    rgb = converter.reformat(frame, format="rgb24", threads=1)
-    plane = rgb.planes[0]
-    rows = np.asarray(memoryview(plane), np.uint8).reshape(rgb.height, plane.line_size)
-    image = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
-    return np.rot90(image, k=round(frame.rotation / 90) % 4)

@@ -1,0 +1,191 @@
+"""Clips per second of 8 random segment frames: stmnet beside PyAV, OpenCV, decord2 and torchcodec.
+
+    python benchmarks/decode.py FILE... [--rounds 15] [--json decode.json]
+
+Everything runs in one process pinned to one core with one decoding thread. In every round each
+reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
+readers take turns, and the medians are shown. A reader that is not installed is left out
+(pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared libraries). Before the
+first round every reader's frames are compared with PyAV's.
+"""
+
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import av
+import numpy as np
+
+from stmnet.video.reader import VideoFile
+
+NUM_SEGMENTS = 8
+Choose = Callable[[int], list[int]]
+Reader = Callable[[Path, Choose], np.ndarray]
+
+
+def read_with_stmnet(path: Path, choose: Choose) -> np.ndarray:
+    with VideoFile(path) as video:
+        return video.read(choose(video.num_frames)).permute(0, 2, 3, 1).numpy()
+
+
+def read_with_pyav(path: Path, choose: Choose) -> np.ndarray:
+    """The plain loop: decode from the start, keep what is wanted, stop after the last."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        num_frames = stream.frames
+        if not num_frames:
+            num_frames = sum(1 for packet in container.demux(stream) if packet.size)
+            container.seek(0)
+        indices = choose(num_frames)
+        images = {}
+        for number, frame in enumerate(container.decode(stream)):
+            if number in indices:
+                images[number] = frame.to_ndarray(format="rgb24")
+            if number == max(indices):
+                break
+        return np.stack([images[index] for index in indices])
+
+
+def read_with_opencv(path: Path, choose: Choose) -> np.ndarray:
+    """Grab to the last wanted frame, retrieve the wanted ones: its setting of a position is not exact."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    num_frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    indices = choose(num_frames)
+    images = {}
+    for number in range(max(indices) + 1):
+        capture.grab()
+        if number in indices:
+            images[number] = cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
+    capture.release()
+    return np.stack([images[index] for index in indices])
+
+
+def read_with_decord(path: Path, choose: Choose) -> np.ndarray:
+    import decord
+
+    video = decord.VideoReader(str(path), num_threads=1)
+    frames: np.ndarray = video.get_batch(choose(len(video))).asnumpy()
+    return frames
+
+
+def read_with_torchcodec(path: Path, choose: Choose) -> np.ndarray:
+    from torchcodec.decoders import VideoDecoder
+
+    decoder = VideoDecoder(str(path), num_ffmpeg_threads=1)
+    indices = choose(decoder.metadata.num_frames or 0)
+    return decoder.get_frames_at(indices=indices).data.permute(0, 2, 3, 1).numpy()
+
+
+READERS: dict[str, tuple[str, Reader]] = {
+    "stmnet": ("stmnet", read_with_stmnet),
+    "PyAV": ("av", read_with_pyav),
+    "OpenCV": ("opencv-python-headless", read_with_opencv),
+    "decord2": ("decord2", read_with_decord),
+    "torchcodec": ("torchcodec", read_with_torchcodec),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+    readers = {name: reader for name, (_, reader) in READERS.items() if find_version(name)}
+    print("versions  " + ", ".join(f"{name} {find_version(name)}" for name in readers))
+    print(f"{'clips/s':28}" + "".join(f"{name:>11}" for name in readers) + "  over best peer")
+    results = {}
+    for path in arguments.files:
+        rates = measure(path, readers, arguments.rounds)
+        best_peer = max(rate for name, rate in rates.items() if name != "stmnet")
+        ratio = rates["stmnet"] / best_peer
+        row = "".join(f"{rate:11.1f}" for rate in rates.values())
+        print(f"{path.name[-28:]:28}{row}{ratio:9.2f}", flush=True)
+        results[path.name] = {"clips_per_second": rates, "over_best_peer": ratio}
+
+    over_best = geometric_mean([result["over_best_peer"] for result in results.values()])
+    over_pyav = geometric_mean(
+        [
+            result["clips_per_second"]["stmnet"] / result["clips_per_second"]["PyAV"]
+            for result in results.values()
+        ]
+    )
+    slowest = min(results, key=lambda name: results[name]["clips_per_second"]["stmnet"])
+    print(f"geometric mean over the best peer of each file  {over_best:.2f}")
+    print(f"geometric mean over plain PyAV                  {over_pyav:.2f}")
+    print(f"slowest file                                    {slowest}")
+    if arguments.json:
+        content = {
+            "command": "python benchmarks/decode.py",
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": f"{platform.processor() or platform.machine()}, one core",
+            "rounds": arguments.rounds,
+            "versions": {name: find_version(name) for name in readers},
+            "files": results,
+            "over_best_peer": over_best,
+            "over_pyav": over_pyav,
+        }
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, float]:
+    """Clips per second of every reader, by the median of the rounds."""
+    expected = read_with_pyav(path, random_segments(0))
+    for name, reader in readers.items():
+        frames = reader(path, random_segments(0))
+        # Other builds of FFmpeg convert colours a little differently.
+        largest = np.abs(frames.astype(int) - expected).mean()
+        if frames.shape != expected.shape or largest > 3:
+            print(f"  {name} returns other frames of {path.name} (mean difference {largest:.1f})")
+    seconds: dict[str, list[float]] = {name: [] for name in readers}
+    for number in range(rounds):
+        for name, reader in readers.items():
+            start = time.process_time()
+            reader(path, random_segments(number))
+            seconds[name].append(time.process_time() - start)
+    return {name: 1 / statistics.median(times) for name, times in seconds.items()}
+
+
+def random_segments(seed: int) -> Choose:
+    """One random frame of each of 8 equal segments, the same for every reader."""
+    rng = random.Random(seed)
+
+    def choose(num_frames: int) -> list[int]:
+        bounds = [num_frames * k // NUM_SEGMENTS for k in range(NUM_SEGMENTS + 1)]
+        return [rng.randrange(a, max(b, a + 1)) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+    return choose
+
+
+def find_version(reader: str) -> str | None:
+    try:
+        return version(READERS[reader][0])
+    except PackageNotFoundError:
+        return None
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return statistics.geometric_mean(values)
+
+
+if __name__ == "__main__":
+    main()
