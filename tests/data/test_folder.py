@@ -100,6 +100,14 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str) -> None:
         read_split("folder", tmp_path / "all.csv", "train")
 
 
+def test_video_is_a_label_like_any_other(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "train.csv").write_text("a.mp4,video\nb.mp4,path\n")
+    (tmp_path / "test.csv").write_text("video,label\na.mp4,video\n")
+    assert read_split("folder", tmp_path, "train").label_names == ("path", "video")
+    assert len(read_split("folder", tmp_path, "train").clips) == 2
+
+
 def test_a_test_list_may_have_no_labels(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     (tmp_path / "train.csv").write_text("a.mp4,wave\n")

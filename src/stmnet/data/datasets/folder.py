@@ -84,7 +84,8 @@ def parse_segments(
         if not any(stripped):
             continue
         header = [cell.lower() for cell in stripped]
-        if not rows and {"path", "video"} & set(header):
+        has_names = {"path", "video"} & set(header) and ("label" in header or unlabelled)
+        if not rows and has_names:
             columns = ids_of(["path" if name == "video" else name for name in header])
             continue
         try:
