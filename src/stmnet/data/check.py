@@ -201,7 +201,7 @@ def examine_video(video: Path, decode: bool) -> Examined:
     try:
         info = probe(video)
         if decode:
-            at_a_time = max(1, DECODED_BYTES // (3 * info.width * info.height))
+            at_a_time = max(1, DECODED_BYTES // max(1, 3 * info.width * info.height))
             for start in range(0, info.num_frames, at_a_time):
                 read_frames(video, range(start, min(start + at_a_time, info.num_frames)))
     except TruncatedVideoError as error:
