@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stmnet import __version__
-from stmnet.errors import StmnetError, Stopped
+from stmnet.errors import DatasetError, StmnetError, Stopped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,13 +98,18 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--report", type=Path, help="default: report.html in the run's folder")
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
-    added = verb("prepare", prepare, "Make a data set ready for training.")
-    added.add_argument("dataset", choices=["motion"], help="motion: generate the motion set")
+    added = verb("prepare", prepare, "Make a data set small and quick to read.")
+    added.add_argument("dataset", help="a name, as something_v2; motion: generate the motion set")
+    added.add_argument("--root", type=Path, help="the data set's folder, which stays as it is")
     added.add_argument("--out", type=Path, required=True, help="the folder to write")
-    added.add_argument("--seed", type=int, default=0)
-    added.add_argument("--train", type=int, default=180, help="clips a class (default 180)")
-    added.add_argument("--validation", type=int, default=10, help="clips a class (default 10)")
-    added.add_argument("--test", type=int, default=50, help="clips a class (default 50)")
+    added.add_argument("--short-side", type=int, default=256, metavar="PIXELS", help="default 256")
+    added.add_argument("--key-frame-interval", type=int, default=4, metavar="N", help="default 4")
+    added.add_argument("--processes", type=int, metavar="N", help="default: one for each CPU")
+    added.add_argument("--dry-run", action="store_true", help="only say what it will take")
+    added.add_argument("--seed", type=int, default=0, help="of the motion set")
+    added.add_argument("--train", type=int, default=180, help="motion clips a class (default 180)")
+    added.add_argument("--validation", type=int, default=10, help="as --train (default 10)")
+    added.add_argument("--test", type=int, default=50, help="as --train (default 50)")
 
     added = verb("check", check, "Check a data set: counts, missing and damaged videos.")
     added.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
@@ -128,7 +133,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """`stmnet predict VIDEO...`: a table, or one JSON object."""
     from stmnet.recognizer import load
     from stmnet.shipped import shipped
-    from stmnet.video.reader import find_videos
+    from stmnet.video.frames import find_videos
 
     videos = find_videos(arguments.videos or [shipped("samples")])
     recognizer = load(arguments.model)
@@ -214,7 +219,33 @@ def test(arguments: argparse.Namespace) -> int:
 
 
 def prepare(arguments: argparse.Namespace) -> int:
-    """`stmnet prepare motion --out DIR`."""
+    """`stmnet prepare DATASET --root IN --out OUT`, and without a root the motion set."""
+    if arguments.root is None:
+        return prepare_motion(arguments)
+
+    from stmnet.data.prepare_words import estimate_in_words, prepare_in_words
+    from stmnet.video.transcode import Shape
+
+    told = (estimate_in_words if arguments.dry_run else prepare_in_words)(
+        arguments.dataset,
+        arguments.root,
+        arguments.out,
+        shape=Shape(arguments.short_side, arguments.key_frame_interval),
+        processes=arguments.processes,
+    )
+    for line in told.lines:
+        print(line)
+    return complain(told.complaint, told.exit_code) if told.complaint else told.exit_code
+
+
+def prepare_motion(arguments: argparse.Namespace) -> int:
+    """`stmnet prepare motion --out DIR` generates the motion set."""
+    if arguments.dataset != "motion":
+        raise DatasetError(
+            f"{arguments.dataset}: only the motion set is made from nothing. "
+            "Give the folder of this one with --root."
+        )
+
     from stmnet.data.motion import SplitSizes
     from stmnet.demo import generate_with_progress
 

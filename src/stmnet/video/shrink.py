@@ -1,0 +1,74 @@
+"""Make a folder of frames (00001.jpg, ...) small: the same names, a shorter short side."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from stmnet.errors import VideoError
+from stmnet.video.transcode import Transcoded
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+JPEG_QUALITY = 92
+
+
+def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
+    """Write the files of the folder `source` anew as `target`, which appears once it is whole.
+
+    Images whose short side is longer than `short_side` are resized; JPEGs get `JPEG_QUALITY`. All
+    other files are copied byte by byte, damaged images too: readers count frames by their files.
+
+    Raises `VideoError` if no image can be read, and `OSError` if `target` cannot be written.
+    """
+    num_frames = 0
+    damaged: list[str] = []
+    with whole_folder(target) as unfinished:
+        for path in sorted(p for p in source.iterdir() if not p.name.startswith(".")):
+            copy = unfinished / path.name
+            smaller = None
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                num_frames += 1
+                try:
+                    smaller = _smaller(path, short_side)
+                except (OSError, SyntaxError, ValueError):  # each kind of damage has its own
+                    damaged.append(path.name)
+            if smaller is None:
+                shutil.copyfile(path, copy)
+            else:
+                smaller.save(copy, quality=JPEG_QUALITY)
+        if len(damaged) == num_frames:
+            raise VideoError(
+                f"{source}: none of its {num_frames} frames can be decoded. "
+                "Extract it again, or remove it."
+            )
+    if damaged:
+        return Transcoded(num_frames, f"damaged frames: {len(damaged)}, the first {damaged[0]}")
+    return Transcoded(num_frames)
+
+
+def _smaller(path: Path, short_side: int) -> Image.Image | None:
+    """The image with the short side asked for; None where it is small enough as it is."""
+    with Image.open(path) as image:
+        scale = short_side / min(image.size)
+        if scale >= 1:
+            return None
+        full = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+        size = (round(image.width * scale), round(image.height * scale))
+        return full.resize(size, Image.Resampling.BICUBIC)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside `path` to fill; it becomes `path` if the block ends well."""
+    unfinished = path.with_name(f".{path.name}.partial")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.replace(path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
