@@ -381,16 +381,23 @@ def test_ten_kills_and_a_resume_end_as_one_run(long_root: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_in_one_line_and_cleans_up(long_root: Path, tmp_path: Path) -> None:
-    process = start(long_root, tmp_path / "out")
-    wait_for(process, tmp_path / "out", 3)
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.4])
+def test_ctrl_c_stops_in_one_line_and_cleans_up(
+    long_root: Path, tmp_path: Path, seconds: float
+) -> None:
+    out = tmp_path / "out"
+    process = start(long_root, out)
+    # The list is copied right before the processes start.
+    while not (out / "list.csv").exists():
+        time.sleep(0.002)
+    time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
     said, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert said == ""
     (line,) = errors.splitlines()
     assert "of 36 videos are finished and kept. The same command goes on." in line
-    assert not list((tmp_path / "out").rglob(".*.partial"))
+    assert not list(out.rglob(".*.partial"))
 
 
 @pytest.mark.slow
