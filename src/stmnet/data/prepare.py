@@ -241,6 +241,9 @@ def _outcomes(jobs: Sequence[_Job], processes: int) -> Generator[tuple[_Job, _Ou
     results = map_in_processes(_make, jobs, processes=processes, seconds=MAX_SECONDS_A_VIDEO)
     with closing(cast("Generator[tuple[_Job, _Outcome | Lost], None, None]", results)):
         for job, result in results:
+            # A process may also end right after it finished the video.
+            if isinstance(result, Lost) and (job.out / job.name).exists():
+                result = _Outcome()
             if isinstance(result, Lost):
                 result = _Outcome(unreadable=f"{job.root / job.name}: {result.why}. Remove it.")
             yield job, result
