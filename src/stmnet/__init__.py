@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stmnet.models.zoo import build_model, list_models
     from stmnet.recognizer import Prediction, Recognizer, load
-    from stmnet.video.reader import read_frames
+    from stmnet.video.frames import read_frames
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ _HOMES = {
     "build_model": "stmnet.models.zoo",
     "list_models": "stmnet.models.zoo",
     "load": "stmnet.recognizer",
-    "read_frames": "stmnet.video.reader",
+    "read_frames": "stmnet.video.frames",
 }
 
 

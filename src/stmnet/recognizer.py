@@ -20,7 +20,7 @@ from stmnet.files import whole_file
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
 from stmnet.shipped import shipped
-from stmnet.video.reader import probe
+from stmnet.video.frames import probe
 
 METADATA_KEY = "stmnet"
 PACKAGED = ("motion",)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stmnet.errors import TruncatedVideoError, VideoError
-from stmnet.video.reader import find_videos, probe, read_frames
+from stmnet.video.frames import find_videos, probe, read_frames
 from tests.conftest import VideoWriter, decode_all, write_audio
 
 CODECS = [
@@ -120,7 +120,7 @@ def test_unreadable_files_are_named_with_a_remedy(make_video: VideoWriter, tmp_p
         ("text.mp4", "not a readable video .*Download it again, or remove it."),
         ("sound.mp4", r"no video stream \(audio only\). Remove it from the list of videos."),
         ("no_index.mp4", r"not a readable video \(an mp4 whose frame table is cut off"),
-        (".", "is a folder. Give the path of a video file."),
+        (".", "no frames in this folder"),
     ]:
         for read in (probe, lambda path: read_frames(path, [0])):
             with pytest.raises(VideoError, match=reason) as error:

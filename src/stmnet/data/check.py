@@ -14,7 +14,7 @@ from stmnet.data.datasets.exclusions import is_whole, relative_to_root, write_ex
 from stmnet.data.processes import Lost, map_in_processes
 from stmnet.data.records import UNLABELLED, Clip, ClipList
 from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
-from stmnet.video.reader import probe, read_frames
+from stmnet.video.frames import probe, read_frames
 
 Kind = Literal["missing", "unreadable", "truncated", "short"]
 KINDS: tuple[Kind, ...] = ("missing", "unreadable", "truncated", "short")

@@ -21,7 +21,7 @@ from stmnet.data.records import ClipList
 from stmnet.data.sampling import SAMPLINGS, center_segment_indices
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
-from stmnet.video.reader import probe, read_frames
+from stmnet.video.frames import probe, read_frames
 
 EpochAndClip = tuple[int, int]
 """What a training sampler asks its data set for: the epoch, and the clip's number."""

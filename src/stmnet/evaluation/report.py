@@ -29,7 +29,7 @@ from stmnet.evaluation.finding import BOOTSTRAP_SEED, percent, state_finding
 from stmnet.evaluation.metrics import Metrics, bootstrap_interval, is_correct, summarise
 from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
 from stmnet.files import whole_file
-from stmnet.video.reader import probe, read_frames
+from stmnet.video.frames import probe, read_frames
 
 NUM_ACCENTS = 6  # colours in report.css; a seventh network starts again with the first
 NUM_MISTAKES = 6

@@ -8,10 +8,10 @@ where the container has a table of them (MP4, AVI); WebM and Matroska are read o
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import dropwhile, islice, pairwise
 from typing import Any, cast
 
 from av.container import InputContainer
@@ -25,6 +25,7 @@ CODECS_WITHOUT_TIMES = frozenset({"mpeg4", "mjpeg"})
 MAX_EMPTY_MPEG4_BYTES = 19
 # Bits of FFmpeg's index entries (AVINDEX_KEYFRAME, AVINDEX_DISCARD_FRAME).
 TABLE_KEY, TABLE_DISCARD = 1, 2
+VOP_START_CODE = b"\0\0\1\xb6"
 # The compressed packets of files without a table are kept up to this size, and else read again.
 MAX_KEPT_BYTES = 64 * 2**20
 
@@ -33,22 +34,20 @@ class UnsureOrderError(Exception):
     """The packets do not tell for sure which frame comes when; decoding in order does."""
 
 
-_Entry = tuple[int | None, bool]
-"""Of a packet: the timestamp to find it by if it is a key frame's, and whether it gives a frame."""
-
-
 @dataclass(frozen=True, slots=True)
 class Group:
     """A group of pictures: its first packet and frame, and how many it has of both.
 
-    `timestamp` is what the container finds its first packet by.
+    `first_timestamp` and `last_timestamp` are those of its first and last packet by which the
+    container finds them.
     """
 
     first_packet: int
     first_frame: int
     num_packets: int
     num_frames: int
-    timestamp: int
+    first_timestamp: int
+    last_timestamp: int
 
 
 class PacketIndex:
@@ -60,8 +59,8 @@ class PacketIndex:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._stream = stream
+        self._demuxer = self._packets_from_here()
         self._next_packet: int | None = None
-        self._demuxer: Iterator[Packet[VideoStream]] = iter(())
         self._kept: list[Packet[VideoStream]] = []
         self._codec = stream.codec_context.name
         self._format = container.format.name
@@ -72,7 +71,9 @@ class PacketIndex:
             raise UnsureOrderError(f"{self._codec} in AVI")
 
         self.has_table = self._format != MATROSKA and 0 < stream.frames == len(stream.index_entries)
-        self.groups = _groups(self._read_table() if self.has_table else self._scan())
+        if self.has_table:
+            self._next_packet = 0
+        self.groups = self._read_table() if self.has_table else self._scan()
         self.num_frames = self.groups[-1].first_frame + self.groups[-1].num_frames
 
     def num_frames_before(self, num_bytes: int) -> int:
@@ -94,11 +95,11 @@ class PacketIndex:
             packets = self._kept[group.first_packet :][: group.num_packets]
         else:
             if self._next_packet != group.first_packet:
-                self._container.seek(group.timestamp, stream=self._stream)
-                self._demuxer = (p for p in self._container.demux(self._stream) if p.size)
+                self._seek(group)
             packets = list(islice(self._demuxer, group.num_packets))
             self._next_packet = group.first_packet + group.num_packets
-        if len(packets) < group.num_packets or self._timestamp(packets[0]) != group.timestamp:
+        found = self._timestamp(packets[0]) if packets else None
+        if len(packets) < group.num_packets or found != group.first_timestamp:
             raise UnsureOrderError("the packets are not where the table says")
         if self._format == AVI and self._codec == "mpeg4":
             _time_mpeg4(packets, first_time=group.first_frame)
@@ -113,20 +114,35 @@ class PacketIndex:
         """Those of a group's packets that give a frame, in presentation order."""
         return sorted((packet for packet in packets if self._shows(packet)), key=time_of)
 
-    def _read_table(self) -> list[_Entry]:
-        """The container's own table of packets."""
+    def _packets_from_here(self) -> Iterator[Packet[VideoStream]]:
+        return (packet for packet in self._container.demux(self._stream) if packet.size)
+
+    def _seek(self, group: Group) -> None:
+        # MP4 seeks to the last key frame shown by then, which may be decoded well before.
+        self._container.seek(group.last_timestamp, stream=self._stream)
+        self._demuxer = dropwhile(
+            lambda packet: self._comes_before(packet, group), self._packets_from_here()
+        )
+
+    def _comes_before(self, packet: Packet[VideoStream], group: Group) -> bool:
+        timestamp = self._timestamp(packet)
+        return timestamp is not None and timestamp < group.first_timestamp
+
+    def _read_table(self) -> list[Group]:
+        """The groups by the container's own table of packets."""
         table = self._stream.index_entries
         if self._codec == "mpeg4" and any(entry.size <= MAX_EMPTY_MPEG4_BYTES for entry in table):
             raise UnsureOrderError("packets without a frame")
         flags = [entry.flags for entry in table]
-        return [
-            (table[n].timestamp if flag & TABLE_KEY else None, not flag & TABLE_DISCARD)
-            for n, flag in enumerate(flags)
-        ]
+        starts = [number for number, flag in enumerate(flags) if flag & TABLE_KEY]
+        hidden = [number for number, flag in enumerate(flags) if flag & TABLE_DISCARD]
+        return _groups(starts, hidden, len(table), lambda number: table[number].timestamp)
 
-    def _scan(self) -> list[_Entry]:
-        """Read all packets once; keep them unless they are too large."""
-        entries: list[_Entry] = []
+    def _scan(self) -> list[Group]:
+        """The groups by reading all packets once; these are kept unless they are too large."""
+        starts: list[int] = []
+        hidden: list[int] = []
+        timestamps: list[int] = []
         num_bytes = 0
         min_bytes = MAX_EMPTY_MPEG4_BYTES if self._codec == "mpeg4" else 0
         # All streams, for the header's duration is that of the longest.
@@ -140,13 +156,17 @@ class PacketIndex:
                 continue  # the end of the stream
             if timestamp is None or packet.size <= min_bytes:
                 raise UnsureOrderError("packets without a time or a frame")
-            entries.append((timestamp if packet.is_keyframe else None, self._shows(packet)))
+            if packet.is_keyframe:
+                starts.append(len(timestamps))
+            if not self._shows(packet):
+                hidden.append(len(timestamps))
+            timestamps.append(timestamp)
             num_bytes += packet.size
             if num_bytes <= MAX_KEPT_BYTES:
                 self._kept.append(packet)
         if num_bytes > MAX_KEPT_BYTES:
             self._kept = []
-        return entries
+        return _groups(starts, hidden, len(timestamps), timestamps.__getitem__)
 
     def _timestamp(self, packet: Packet[VideoStream]) -> int | None:
         """What the container seeks by, in the stream's time base."""
@@ -158,18 +178,28 @@ class PacketIndex:
         return not (packet.is_discard or hidden)
 
 
-def _groups(entries: Sequence[_Entry]) -> list[Group]:
-    starts = [number for number, (timestamp, _) in enumerate(entries) if timestamp is not None]
+def _groups(
+    starts: Sequence[int],
+    hidden: Sequence[int],
+    num_packets: int,
+    timestamp_of: Callable[[int], int],
+) -> list[Group]:
+    """From the numbers of the key frames' packets and of those that give no frame."""
     if not starts or starts[0] != 0:
         raise UnsureOrderError("no key frame at the start")
     groups = []
-    first_frame = 0
-    for start, end in pairwise([*starts, len(entries)]):
-        timestamp = entries[start][0]
-        assert timestamp is not None
-        num_frames = sum(shows for _, shows in entries[start:end])
-        groups.append(Group(start, first_frame, end - start, num_frames, timestamp))
-        first_frame += num_frames
+    for start, end in pairwise([*starts, num_packets]):
+        first_frame = start - bisect_left(hidden, start)
+        groups.append(
+            Group(
+                first_packet=start,
+                first_frame=first_frame,
+                num_packets=end - start,
+                num_frames=end - bisect_left(hidden, end) - first_frame,
+                first_timestamp=timestamp_of(start),
+                last_timestamp=timestamp_of(end - 1),
+            )
+        )
     return groups
 
 
@@ -193,15 +223,16 @@ def time_of(packet: Packet[VideoStream]) -> int:
 def _time_mpeg4(packets: Sequence[Packet[VideoStream]], *, first_time: int) -> None:
     """Number the packets of a group in presentation order: B pictures come before what they follow.
 
-    Source: ISO/IEC 14496-2, 6.2.5: vop_start_code 00 00 01 B6, then two bits of coding type.
+    Source: ISO/IEC 14496-2, 6.2.5: a start code, then two bits of coding type, 2 for B.
     """
     time = first_time
     reference: Packet[VideoStream] | None = None
     for packet in packets:
-        coding_types = [part[0] >> 6 for part in bytes(packet).split(b"\0\0\1\xb6")[1:] if part]
-        if len(coding_types) != 1:
+        data = bytes(packet)
+        start = data.find(VOP_START_CODE)
+        if start < 0 or data.find(VOP_START_CODE, start + 4) >= 0:
             raise UnsureOrderError("packed B-frames")
-        is_b = coding_types[0] == 2
+        is_b = data[start + 4] >> 6 == 2
         if not is_b and reference is not None:
             reference.pts, time = time, time + 1
         if is_b:

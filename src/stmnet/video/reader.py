@@ -15,7 +15,6 @@ from __future__ import annotations
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -35,71 +34,12 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.info import VideoInfo
 from stmnet.video.packets import PacketIndex, UnsureOrderError, end_seconds, time_of
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"})
 EBML = b"\x1aE\xdf\xa3"
 # Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
 CODECS_THAT_SKIP = frozenset({"h264", "mpeg4"})
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a file's packets and header tell without decoding.
-
-    `num_frames` counts the packets that are there; `is_truncated` says that they end before the
-    header promises. `width` and `height` are those of the frames that are read: upright, in pixels
-    as they are stored. A stored pixel is `pixel_aspect` times as wide as it is high.
-    `rotation_degrees` is the counterclockwise turn that was undone for that.
-    """
-
-    num_frames: int
-    fps: float
-    duration_seconds: float
-    width: int
-    height: int
-    is_truncated: bool
-    rotation_degrees: int = 0
-    pixel_aspect: float = 1.0
-
-
-def find_videos(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are given; of a folder, the videos in it and below it, sorted by name.
-
-    Raises `VideoError` for a folder without any.
-    """
-    videos: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            videos.append(path)
-            continue
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        if not found:
-            raise VideoError(
-                f"{path}: no video in this folder ({', '.join(sorted(VIDEO_SUFFIXES))}). "
-                "Give another folder, or the files themselves."
-            )
-        videos += found
-    return videos
-
-
-def probe(path: str | Path) -> VideoInfo:
-    """What the packets and the header of a video file tell. Raises `VideoError`."""
-    with VideoFile(path) as video:
-        return video.info
-
-
-def read_frames(path: str | Path, indices: Sequence[int]) -> Tensor:
-    """Read the frames with these numbers, counted from 0 in presentation order.
-
-    Returns a uint8 RGB tensor (len(indices), 3, H, W), upright where the file states a rotation,
-    with the bytes of a full decode. Indices may repeat and come in any order.
-
-    Raises `VideoError` for a file without a readable video stream and for a negative index, and
-    `TruncatedVideoError`, which carries how many frames there are, for one past the last frame.
-    """
-    with VideoFile(path) as video:
-        return video.read(indices)
 
 
 class VideoFile:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stmnet.data.datasets.lists import Entry
 from stmnet.data.records import Clip, ClipList
-from stmnet.video.reader import VIDEO_SUFFIXES
+from stmnet.video.info import VIDEO_SUFFIXES
 
 
 class VideoFolder:

@@ -1,0 +1,116 @@
+"""Folders of frames, as Something-Something v1 and Jester are published: 00001.jpg, 00002.jpg, ...
+
+JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+
+from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.info import VideoInfo
+
+# Neither data set states its rate in its files; both were published at 12 frames per second.
+FOLDER_FPS = 12.0
+_NUMBERED_IMAGE = re.compile(r"(?!\.).*?(\d+)\D*\.(?:jpe?g|png)", re.IGNORECASE)
+
+
+class FrameFolder:
+    """A folder of numbered images, with the face of `VideoFile`: its frames in numeric order.
+
+    The folder is listed once and remembered as long as it does not change. Raises `VideoError` for
+    a folder without such images.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._names = _frame_names(str(self.path), self.path.stat().st_mtime_ns)
+        if not self._names:
+            raise VideoError(
+                f"{self.path}: no frames in this folder (00001.jpg, 00002.jpg, ..., or png)."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing stays open."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many images there are."""
+        return len(self._names)
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether numbers are missing between the first image's and the last one's."""
+        return _number(self._names[-1]) - _number(self._names[0]) + 1 > self.num_frames
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        height, width = self._decode(0).shape[-2:]
+        return VideoInfo(
+            num_frames=self.num_frames,
+            fps=FOLDER_FPS,
+            duration_seconds=self.num_frames / FOLDER_FPS,
+            width=width,
+            height=height,
+            is_truncated=self.is_truncated,
+        )
+
+    @cached_property
+    def frame_times_seconds(self) -> list[float]:
+        """When each frame is shown, at 12 frames per second."""
+        return [number / FOLDER_FPS for number in range(self.num_frames)]
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """As `stmnet.read_frames`: uint8 (len(indices), 3, H, W), in numeric order from 0."""
+        if not indices:
+            raise ValueError("no frame indices given")
+        if min(indices) < 0:
+            raise VideoError(f"{self.path}: frame {min(indices)} was asked for; they count from 0.")
+        if max(indices) >= self.num_frames:
+            raise TruncatedVideoError(
+                f"{self.path}: frame {max(indices)} was asked for, but the folder has "
+                f"{self.num_frames}.",
+                num_decoded=self.num_frames,
+            )
+        images = {index: self._decode(index) for index in sorted(set(indices))}
+        sizes = {tuple(image.shape) for image in images.values()}
+        if len(sizes) > 1:
+            raise VideoError(f"{self.path}: the images differ in size. Write them in one size.")
+        return torch.stack([images[index] for index in indices])
+
+    def _decode(self, index: int) -> Tensor:
+        path = self.path / self._names[index]
+        try:
+            data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+            return decode_image(data, mode=ImageReadMode.RGB)
+        except (OSError, RuntimeError, ValueError) as e:
+            reason = " ".join(str(e).split())
+            raise VideoError(f"{path}: not a readable image ({reason}). Copy it again.") from e
+
+
+@lru_cache(maxsize=4096)
+def _frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
+    """The images of a folder by their numbers; `modified_ns` makes a changed folder a new one."""
+    names = [path.name for path in Path(folder).iterdir()]
+    frames = [name for name in names if _NUMBERED_IMAGE.fullmatch(name)]
+    return tuple(sorted(frames, key=lambda name: (_number(name), name)))
+
+
+def _number(name: str) -> int:
+    found = _NUMBERED_IMAGE.fullmatch(name)
+    assert found is not None
+    return int(found.group(1))

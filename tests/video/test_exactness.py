@@ -1,0 +1,322 @@
+"""`read_frames` gives the bytes of a full decode by plain PyAV, whatever the codec and container.
+
+Every file is made here, in one of the ways that make frame numbers hard to tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stmnet.errors import TruncatedVideoError
+from stmnet.video.frames import probe, read_frames
+from stmnet.video.reader import VideoFile
+from tests.conftest import decode_all, write_video
+
+NUM_FRAMES = 61
+
+
+def noisy_frames(num_frames: int, width: int, height: int) -> Iterator[np.ndarray]:
+    """A picture that shifts, with noise: every frame differs, and predicting it is work."""
+    rng = np.random.default_rng(7)
+    ground = rng.integers(0, 255, (height, 2 * width, 3), dtype=np.uint8)
+    ground = (ground // 4 + np.linspace(0, 190, 2 * width, dtype=np.uint8)[None, :, None]).astype(
+        np.uint8
+    )
+    for t in range(num_frames):
+        frame = ground[:, t : t + width].copy()
+        frame[:8, :8] = 4 * t % 256
+        yield frame
+
+
+def encode(
+    path: Path,
+    codec: str,
+    *,
+    size: tuple[int, int] = (80, 64),
+    times: list[int] | None = None,
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    num_frames: int = NUM_FRAMES,
+) -> Path:
+    """`times` in hundredths of a second, where frames are not to be 1/25 s apart."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pixel_format
+        stream.codec_context.thread_count = 1
+        if times is not None:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 100)
+        for number, image in enumerate(noisy_frames(num_frames, *size)):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[number], Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+X264 = {"preset": "veryfast", "bf": "3", "g": "12"}
+VARIABLE_TIMES = [4 * t + (t * t) % 3 + (20 if t > 30 else 0) for t in range(NUM_FRAMES)]
+
+Maker = Callable[[Path], Path]
+CASES: dict[str, tuple[Maker, bool]] = {
+    # name: (how it is made, whether groups of pictures are found in it)
+    "h264 b-frames": (lambda d: encode(d / "a.mp4", "libx264", options=X264), True),
+    "h264 b-pyramid, one key frame": (
+        lambda d: encode(
+            d / "a.mp4",
+            "libx264",
+            options={"preset": "medium", "bf": "5", "x264-params": "b-pyramid=normal:keyint=999"},
+        ),
+        True,
+    ),
+    "h264 open gop": (
+        lambda d: encode(
+            d / "a.mp4", "libx264", options={**X264, "x264-params": "open-gop=1:scenecut=0"}
+        ),
+        True,
+    ),
+    "h264 open gop, mkv": (
+        lambda d: encode(
+            d / "a.mkv", "libx264", options={**X264, "x264-params": "open-gop=1:scenecut=0"}
+        ),
+        True,
+    ),
+    "h264 intra refresh": (
+        lambda d: encode(
+            d / "a.mp4", "libx264", options={"x264-params": "intra-refresh=1:keyint=20:bframes=0"}
+        ),
+        False,
+    ),
+    "h264 all intra": (lambda d: encode(d / "a.mp4", "libx264", options={"g": "1"}), True),
+    "h264 interlaced": (
+        lambda d: encode(d / "a.mp4", "libx264", options={**X264, "x264-params": "tff=1"}),
+        True,
+    ),
+    "h264 fragmented mp4": (
+        lambda d: encode(
+            d / "a.mp4",
+            "libx264",
+            options=X264,
+            container_options={"movflags": "frag_keyframe+empty_moov"},
+        ),
+        True,
+    ),
+    "h264 in mpeg-ts": (lambda d: encode(d / "a.ts", "libx264", options=X264), False),
+    "h264 in avi": (
+        lambda d: encode(d / "a.avi", "libx264", options={"g": "12", "bf": "0"}),
+        False,
+    ),
+    "h264 mov": (lambda d: encode(d / "a.mov", "libx264", options=X264), True),
+    "h264 odd size": (
+        lambda d: encode(
+            d / "a.mp4", "libx264", options=X264, size=(79, 61), pixel_format="yuv444p"
+        ),
+        True,
+    ),
+    "hevc": (
+        lambda d: encode(
+            d / "a.mp4",
+            "libx265",
+            options={"preset": "ultrafast", "x265-params": "log-level=0:keyint=12:bframes=4"},
+        ),
+        True,
+    ),
+    "hevc open gop, temporal layers": (
+        lambda d: encode(
+            d / "a.mp4",
+            "libx265",
+            options={
+                "preset": "fast",
+                "x265-params": "log-level=0:keyint=12:open-gop=1:bframes=4:temporal-layers=3",
+            },
+        ),
+        True,
+    ),
+    "vp9": (
+        lambda d: encode(
+            d / "a.webm", "libvpx-vp9", options={"g": "20", "cpu-used": "8", "deadline": "good"}
+        ),
+        True,
+    ),
+    "vp9 hidden pictures": (
+        lambda d: encode(
+            d / "a.webm",
+            "libvpx-vp9",
+            options={"auto-alt-ref": "6", "lag-in-frames": "16", "cpu-used": "5"},
+        ),
+        True,
+    ),
+    "vp8 hidden pictures": (
+        lambda d: encode(
+            d / "a.webm",
+            "libvpx",
+            options={"auto-alt-ref": "1", "lag-in-frames": "16", "g": "20", "b": "200k"},
+        ),
+        True,
+    ),
+    "av1": (
+        lambda d: encode(
+            d / "a.mp4", "libsvtav1", options={"preset": "12", "g": "16"}, size=(128, 96)
+        ),
+        True,
+    ),
+    "av1 mkv": (
+        lambda d: encode(
+            d / "a.mkv", "libsvtav1", options={"preset": "12", "g": "16"}, size=(128, 96)
+        ),
+        True,
+    ),
+    "mpeg-4 b-frames, avi": (
+        lambda d: encode(d / "a.avi", "mpeg4", options={"bf": "2", "g": "12"}),
+        True,
+    ),
+    "mpeg-4 b-frames, mp4": (
+        lambda d: encode(d / "a.mp4", "mpeg4", options={"bf": "2", "g": "12"}),
+        True,
+    ),
+    "mpeg-2 b-frames": (lambda d: encode(d / "a.mpg", "mpeg2video", options={"bf": "2"}), False),
+    "mjpeg avi": (lambda d: encode(d / "a.avi", "mjpeg", pixel_format="yuvj420p"), True),
+    "variable rate": (
+        lambda d: encode(d / "a.mp4", "libx264", options=X264, times=VARIABLE_TIMES),
+        True,
+    ),
+    "variable rate, webm": (
+        lambda d: encode(
+            d / "a.webm", "libvpx-vp9", options={"cpu-used": "8"}, times=VARIABLE_TIMES
+        ),
+        True,
+    ),
+    "late start": (
+        lambda d: encode(
+            d / "a.mp4", "libx264", options=X264, times=[900 + 4 * t for t in range(NUM_FRAMES)]
+        ),
+        True,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda name: name.replace(" ", "-"))
+def case(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, bool]:
+    make, has_groups = CASES[request.param]
+    return make(tmp_path_factory.mktemp("case")), has_groups
+
+
+def test_random_frames_are_those_of_a_full_decode(case: tuple[Path, bool]) -> None:
+    path, has_groups = case
+    expected = decode_all(path)
+    assert_exact(path, expected)
+    with VideoFile(path) as video:
+        assert (video._read_by_groups([0, 7, len(expected) - 1]) is not None) == has_groups
+
+
+def test_the_count_from_packets_is_the_decoded_count(case: tuple[Path, bool]) -> None:
+    path, _ = case
+    info = probe(path)
+    num_decoded = len(decode_all(path))
+    assert info.num_frames == num_decoded
+    assert not info.is_truncated
+    with pytest.raises(TruncatedVideoError) as error:
+        read_frames(path, [0, num_decoded])
+    assert error.value.num_decoded == num_decoded
+
+
+def assert_exact(path: Path, expected: np.ndarray, *, rounds: int = 6) -> None:
+    rng = random.Random(3)
+    numbers = range(len(expected))
+    for size in [1, 2, 4, 8, 8, 16][:rounds]:
+        indices = rng.choices(numbers, k=size)
+        frames = read_frames(path, indices).permute(0, 2, 3, 1).numpy()
+        for frame, index in zip(frames, indices, strict=True):
+            np.testing.assert_array_equal(frame, expected[index], err_msg=f"frame {index}")
+
+
+def test_every_frame_alone(tmp_path: Path) -> None:
+    path = encode(
+        tmp_path / "a.mp4", "libx264", options={**X264, "x264-params": "open-gop=1:scenecut=0"}
+    )
+    expected = decode_all(path)
+    for index in range(NUM_FRAMES):
+        np.testing.assert_array_equal(
+            read_frames(path, [index])[0].permute(1, 2, 0).numpy(), expected[index]
+        )
+
+
+def remux(source: Path, target: Path, *, skip_seconds: float = 0.0) -> Path:
+    """Copy the packets; with `skip_seconds` an MP4 gets an edit list that starts in mid-group."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        stream = read.streams.video[0]
+        copy = write.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.dts is None:
+                continue
+            shift = round(skip_seconds / float(stream.time_base))
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copy
+            write.mux(packet)
+    return target
+
+
+def test_an_edit_list_hides_the_frames_before_it(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.mp4", "libx264", options=X264)
+    edited = remux(whole, tmp_path / "edited.mp4", skip_seconds=0.6)
+    expected = decode_all(edited)
+    assert 0 < len(expected) < NUM_FRAMES, "the edit list hides nothing: the test tests nothing"
+    assert_exact(edited, expected)
+    assert probe(edited).num_frames == len(expected)
+
+
+def test_a_wrong_frame_count_in_the_header_changes_nothing(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.avi", "mpeg4", options={"g": "12"})
+    expected = decode_all(path)
+    data = bytearray(path.read_bytes())
+    # The main header's number of frames, and the stream header's length.
+    for tag, offset in ((b"avih", 24), (b"strh", 40)):
+        place = data.index(tag) + offset
+        for promised in (0, 7):
+            data[place : place + 4] = promised.to_bytes(4, "little")
+            path.write_bytes(data)
+            assert_exact(path, expected, rounds=3)
+            assert probe(path).num_frames == NUM_FRAMES
+
+
+def test_a_picture_that_changes_its_size_keeps_the_first(tmp_path: Path) -> None:
+    parts = [
+        write_video(tmp_path / "1.ts", num_frames=8, width=96, height=64),
+        write_video(tmp_path / "2.ts", num_frames=8, width=64, height=48),
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert read_frames(path, [0, 12]).shape == (2, 3, 64, 96)
+
+
+def test_every_shared_video(shared: Path) -> None:
+    paths = sorted(
+        path
+        for path in (shared / "videos").rglob("*")
+        if path.suffix in {".mp4", ".webm", ".avi"} and path.stat().st_size < 3_000_000
+    )
+    assert len(paths) > 200
+    for path in paths[::9]:
+        expected = decode_all(path)
+        assert probe(path).num_frames == len(expected), path
+        assert_exact(path, expected, rounds=3)
+
+
+def test_ten_thousand_opens_leave_no_file_open(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", num_frames=4, width=32, height=32)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(10_000):
+        with VideoFile(path) as video:
+            assert video.num_frames == 4
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
