@@ -26,6 +26,8 @@ SECONDS_A_VIDEO = {False: 60.0, True: 600.0}
 DECODED_BYTES = 64 * 2**20
 """The frames that are held at a time when everything is decoded."""
 
+SMALLEST_FRAME = 320 * 240
+
 
 class Finding(NamedTuple):
     """What is wrong with a clip."""
@@ -201,7 +203,9 @@ def examine_video(video: Path, decode: bool) -> Examined:
     try:
         info = probe(video)
         if decode:
-            at_a_time = max(1, DECODED_BYTES // max(1, 3 * info.width * info.height))
+            # A damaged header's size may be far from that of the frames, or nothing.
+            num_bytes = 3 * max(info.width * info.height, SMALLEST_FRAME)
+            at_a_time = max(1, DECODED_BYTES // num_bytes)
             for start in range(0, info.num_frames, at_a_time):
                 read_frames(video, range(start, min(start + at_a_time, info.num_frames)))
     except TruncatedVideoError as error:

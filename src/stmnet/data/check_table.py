@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from stmnet.data.check import KINDS, CheckReport, check
+from stmnet.data.progress import ProgressOnStderr
 
 NUM_SHOWN = 5
 """Findings of a kind that are shown with their reason; the rest is in the JSON and the list."""
@@ -24,23 +24,9 @@ HEADINGS = {
 
 
 def check_with_progress(dataset: str, root: Path, **options: Any) -> CheckReport:
-    """As `check`, with a progress bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("videos", total=None)
-        return check(
-            dataset,
-            root,
-            on_video=lambda done, total: progress.update(task, completed=done, total=total),
-            **options,
-        )
+    """As `check`, saying on stderr how far it is."""
+    with ProgressOnStderr("videos") as progress:
+        return check(dataset, root, on_video=progress.show, **options)
 
 
 def as_table(report: CheckReport) -> RenderableType:
