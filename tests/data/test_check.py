@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stmnet.cli import main
 from stmnet.data.check import Examined, check, examine_video, examine_videos
@@ -139,6 +140,35 @@ def test_a_set_that_is_well(
         "train": 2,
         "validation": 1,
     }
+
+
+def write_frames(folder: Path, numbers: range) -> None:
+    folder.mkdir(parents=True)
+    for number in numbers:
+        picture = Image.new("RGB", (32, 24), (number, 40, 200))
+        picture.save(folder / f"{number:05}.jpg")
+
+
+def test_folders_of_frames(tmp_path: Path) -> None:
+    frames = tmp_path / "20bn-jester-v1"
+    for name in ("1", "2", "3", "4"):
+        write_frames(frames / name, range(1, 10) if name != "3" else range(1, 4))
+    (frames / "2" / "00005.jpg").unlink()
+    (frames / "4" / "00009.jpg").write_bytes(b"no picture")
+    (frames / "5").mkdir()
+    (tmp_path / "labels.csv").write_text("Thumb Up\nThumb Down\n")
+    (tmp_path / "train.csv").write_text("".join(f"{name};Thumb Up\n" for name in range(1, 7)))
+    found = {
+        decode: {
+            f.clip.video.name: f.kind
+            for f in check(
+                "jester", tmp_path, splits=["train"], processes=1, decode=decode
+            ).findings()
+        }
+        for decode in (False, True)
+    }
+    assert found[False] == {"2": "truncated", "3": "short", "5": "unreadable", "6": "missing"}
+    assert found[True] == found[False] | {"4": "unreadable"}
 
 
 def test_parts_of_a_recording(tmp_path: Path) -> None:
