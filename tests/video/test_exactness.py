@@ -311,6 +311,8 @@ def test_every_shared_video(shared: Path) -> None:
         expected = decode_all(path)
         assert probe(path).num_frames == len(expected), path
         assert_exact(path, expected, rounds=3)
+        with VideoFile(path) as video:
+            assert video._read_by_groups([len(expected) // 2]) is not None, path
 
 
 def test_ten_thousand_opens_leave_no_file_open(tmp_path: Path) -> None:

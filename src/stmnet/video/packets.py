@@ -9,11 +9,12 @@ where the container has a table of them (MP4, AVI); WebM and Matroska are read o
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice, pairwise
 from typing import Any, cast
 
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -21,11 +22,12 @@ from av.video.stream import VideoStream
 MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 # AVI has no presentation times: only codecs whose packets tell their order themselves.
 CODECS_WITHOUT_TIMES = frozenset({"mpeg4", "mjpeg"})
-# An MPEG-4 packet this small says "as before", and most decoders give no frame for it.
-MAX_EMPTY_MPEG4_BYTES = 19
+# An MPEG-4 packet this small holds a header alone: nothing changed, or (XviD, DivX) the picture
+# came packed with the one before.
+MAX_EMPTY_MPEG4_BYTES = 8
+VOP_START_CODE = b"\0\0\1\xb6"
 # Bits of FFmpeg's index entries (AVINDEX_KEYFRAME, AVINDEX_DISCARD_FRAME).
 TABLE_KEY, TABLE_DISCARD = 1, 2
-VOP_START_CODE = b"\0\0\1\xb6"
 # The compressed packets of files without a table are kept up to this size, and else read again.
 MAX_KEPT_BYTES = 64 * 2**20
 
@@ -102,6 +104,7 @@ class PacketIndex:
         if len(packets) < group.num_packets or found != group.first_timestamp:
             raise UnsureOrderError("the packets are not where the table says")
         if self._format == AVI and self._codec == "mpeg4":
+            packets = self._unpack(packets)
             _time_mpeg4(packets, first_time=group.first_frame)
         times = {packet.pts for packet in packets}
         if None in times or len(times) < len(packets):
@@ -124,6 +127,17 @@ class PacketIndex:
             lambda packet: self._comes_before(packet, group), self._packets_from_here()
         )
 
+    def _unpack(self, packets: Sequence[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+        """One picture a packet, where XviD and DivX packed B pictures with the one before."""
+        if all(packet.size > MAX_EMPTY_MPEG4_BYTES for packet in packets):
+            return list(packets)
+        unpacking = BitStreamFilterContext("mpeg4_unpack_bframes", self._stream)
+        unpacked = [part for packet in packets for part in unpacking.filter(packet)]
+        if len(unpacked) != len(packets):
+            raise UnsureOrderError("packed B-frames across a key frame")
+        _refuse_empty_mpeg4(packet.size for packet in unpacked)
+        return cast("list[Packet[VideoStream]]", unpacked)
+
     def _comes_before(self, packet: Packet[VideoStream], group: Group) -> bool:
         timestamp = self._timestamp(packet)
         return timestamp is not None and timestamp < group.first_timestamp
@@ -131,8 +145,8 @@ class PacketIndex:
     def _read_table(self) -> list[Group]:
         """The groups by the container's own table of packets."""
         table = self._stream.index_entries
-        if self._codec == "mpeg4" and any(entry.size <= MAX_EMPTY_MPEG4_BYTES for entry in table):
-            raise UnsureOrderError("packets without a frame")
+        if self._format == MP4 and self._codec == "mpeg4":
+            _refuse_empty_mpeg4(entry.size for entry in table)
         flags = [entry.flags for entry in table]
         starts = [number for number, flag in enumerate(flags) if flag & TABLE_KEY]
         hidden = [number for number, flag in enumerate(flags) if flag & TABLE_DISCARD]
@@ -144,7 +158,6 @@ class PacketIndex:
         hidden: list[int] = []
         timestamps: list[int] = []
         num_bytes = 0
-        min_bytes = MAX_EMPTY_MPEG4_BYTES if self._codec == "mpeg4" else 0
         # All streams, for the header's duration is that of the longest.
         for any_packet in self._container.demux():
             self.last_end_seconds = max(self.last_end_seconds, end_seconds(any_packet))
@@ -154,8 +167,10 @@ class PacketIndex:
             timestamp = self._timestamp(packet)
             if timestamp is None and packet.size == 0:
                 continue  # the end of the stream
-            if timestamp is None or packet.size <= min_bytes:
+            if timestamp is None or packet.size == 0:
                 raise UnsureOrderError("packets without a time or a frame")
+            if self._format != AVI and self._codec == "mpeg4":
+                _refuse_empty_mpeg4([packet.size])
             if packet.is_keyframe:
                 starts.append(len(timestamps))
             if not self._shows(packet):
@@ -218,6 +233,11 @@ def time_of(packet: Packet[VideoStream]) -> int:
     """The presentation time of a packet from `PacketIndex.packets`, in the stream's time base."""
     assert packet.pts is not None
     return packet.pts
+
+
+def _refuse_empty_mpeg4(sizes: Iterable[int]) -> None:
+    if any(size <= MAX_EMPTY_MPEG4_BYTES for size in sizes):
+        raise UnsureOrderError("packets without a frame")
 
 
 def _time_mpeg4(packets: Sequence[Packet[VideoStream]], *, first_time: int) -> None:
