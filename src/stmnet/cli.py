@@ -103,7 +103,7 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--root", type=Path, help="the data set's folder, which stays as it is")
     added.add_argument("--out", type=Path, required=True, help="the folder to write")
     added.add_argument("--short-side", type=int, default=256, metavar="PIXELS", help="default 256")
-    added.add_argument("--key-frame-interval", type=int, default=4, metavar="N", help="default 4")
+    added.add_argument("--key-frame-interval", type=int, metavar="N", help="default: 6, in WebM 16")
     added.add_argument("--processes", type=int, metavar="N", help="default: one for each CPU")
     added.add_argument("--dry-run", action="store_true", help="only say what it will take")
     added.add_argument("--seed", type=int, default=0, help="of the motion set")

@@ -71,6 +71,15 @@ def test_every_family_keeps_its_frames_and_times(make_video: VideoWriter, suffix
         }.get(codec, codec)
 
 
+@pytest.mark.parametrize(("suffix", "interval"), [(".mp4", 6), (".webm", 16), (".avi", 6)])
+def test_every_container_has_its_own_interval(
+    make_video: VideoWriter, suffix: str, interval: int
+) -> None:
+    source = make_video(f"a{suffix}", codec=CODECS.get(suffix, "libx264"), num_frames=35)
+    keys = [n for n, is_key in enumerate(key_frames(done(source))) if is_key]
+    assert keys == list(range(0, 35, interval))
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".mpg"])
 def test_the_same_bytes_every_time(make_video: VideoWriter, suffix: str) -> None:
     source = make_video(f"a{suffix}", codec=CODECS.get(suffix, "libx264"), fps=FPS)

@@ -214,9 +214,9 @@ def estimate(
 
 def _check(shape: Shape, processes: int | None) -> None:
     smallest = {"short-side": 16, "key-frame-interval": 1, "processes": 1}
-    given = (shape.short_side, shape.key_frame_interval, _workers(processes))
+    given = (shape.short_side, shape.key_frame_interval, processes)
     for (name, least), value in zip(smallest.items(), given, strict=True):
-        if value < least:
+        if value is not None and value < least:
             raise DatasetError(f"--{name} {value}: at least {least}.")
 
 

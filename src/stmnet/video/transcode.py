@@ -1,4 +1,4 @@
-"""Make a video small and quick to read at random: short side 256, a key frame every few frames.
+"""Make a video small and quick to read at random: short side 256, a key frame every few.
 
 A reader that wants one frame decodes from the key frame before it. Published videos have one every
 hundred frames or so; `docs/data.md` has what a shorter interval costs and gains.
@@ -37,10 +37,13 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Shape:
-    """What videos become: the short side in pixels at most, and how many frames from key to key."""
+    """What videos become: the short side in pixels at most, and how many frames from key to key.
+
+    Without an interval, each container has the one in `DEFAULT_INTERVALS`.
+    """
 
     short_side: int = 256
-    key_frame_interval: int = 4
+    key_frame_interval: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ _CODINGS = {
 }
 SUFFIXES = frozenset(_CODINGS)
 
+# Where the gain in speed flattens (benchmarks/intervals.py). A key frame in VP9 takes many times
+# the bytes of another frame, and as long to decode as several.
+DEFAULT_INTERVALS = dict.fromkeys(SUFFIXES, 6) | {".webm": 16}
+
 # No clock and no random number in the bytes.
 _REPEATABLE = {"fflags": "+bitexact"}
 # The index first, so that a file that was cut off still opens.
@@ -135,7 +142,7 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
                 )
             with (
                 whole_file(target) as unfinished,
-                _Encoding(unfinished, _CODINGS[source.suffix.lower()], shape, stream, first) as out,
+                _Encoding(unfinished, source.suffix.lower(), shape, stream, first) as out,
             ):
                 out.write(first)
                 for frame in frames:
@@ -247,8 +254,10 @@ class _Encoding:
     """One file that is being written. A context manager; `finish` before its end."""
 
     def __init__(
-        self, path: Path, coding: _Coding, shape: Shape, source: VideoStream, first: VideoFrame
+        self, path: Path, suffix: str, shape: Shape, source: VideoStream, first: VideoFrame
     ) -> None:
+        coding = _CODINGS[suffix]
+        interval = shape.key_frame_interval or DEFAULT_INTERVALS[suffix]
         self._counts = coding.counts
         self._quarter_turns = round(first.rotation / 90) % 4
         self._size = _square_pixel_size(first, source, shape.short_side, self._quarter_turns)
@@ -265,10 +274,10 @@ class _Encoding:
         self._stream = cast("VideoStream", self._container.add_stream(coding.codec, rate=rate))
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
-        self._stream.gop_size = shape.key_frame_interval
+        self._stream.gop_size = interval
         codec = self._stream.codec_context
         codec.thread_count = 1
-        codec.options = {**coding.options, "keyint_min": str(shape.key_frame_interval)}
+        codec.options = {**coding.options, "keyint_min": str(interval)}
         codec.time_base = self._time_base
         codec.color_range = ColorRange.MPEG
         codec.colorspace = first.colorspace
