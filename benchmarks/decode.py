@@ -11,23 +11,21 @@ first round every reader's frames are compared with PyAV's.
 
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[variable] = "1"
-
 import argparse
 import json
+import os
 import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
+import torch
 
 from stmnet.video.reader import VideoFile
 
@@ -61,7 +59,7 @@ def read_with_pyav(path: Path, choose: Choose) -> np.ndarray:
 
 
 def read_with_opencv(path: Path, choose: Choose) -> np.ndarray:
-    """Grab to the last wanted frame, retrieve the wanted ones: its setting of a position is not exact."""
+    """Grab up to the last wanted frame: to set its position is not exact."""
     import cv2
 
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -107,6 +105,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
@@ -171,7 +170,7 @@ def random_segments(seed: int) -> Choose:
 
     def choose(num_frames: int) -> list[int]:
         bounds = [num_frames * k // NUM_SEGMENTS for k in range(NUM_SEGMENTS + 1)]
-        return [rng.randrange(a, max(b, a + 1)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [rng.randrange(start, max(end, start + 1)) for start, end in pairwise(bounds)]
 
     return choose
 

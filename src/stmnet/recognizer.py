@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stmnet.data.clips import read_center
+from stmnet.data.reading import read_center
+from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.files import whole_file
@@ -118,7 +119,7 @@ class Recognizer:
     def read_view(self, video: Path) -> Tensor:
         """The centre view of a video: (T, 3, crop, crop) uint8."""
         preprocessing = self.card.preprocessing
-        frames = read_center(video, preprocessing.num_frames)
+        frames = read_center(Clip(video, UNLABELLED), preprocessing)
         return preprocessing.center_view()(frames)
 
     @torch.inference_mode()

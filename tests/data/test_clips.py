@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from stmnet.data.clips import (
+    EpochSampler,
     EvaluationClips,
     TrainingClips,
     TrainingLoader,
     _sample_seed,
     collate,
     evaluation_loader,
-    read_clip,
 )
+from stmnet.data.reading import read_clip
 from stmnet.data.records import Clip, ClipList
 from stmnet.data.sampling import (
     random_dense_indices,
@@ -26,7 +27,9 @@ from stmnet.data.sampling import (
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError
 from stmnet.training.recipe import AugmentationRecipe
+from stmnet.video.reader import VideoFile
 from tests.conftest import VideoWriter, decode_all
+from tests.data.statistics import assert_drawn_from
 
 PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
 AUGMENTATION = Augmentation(**asdict(AugmentationRecipe()))
@@ -124,10 +127,10 @@ def test_two_views_are_distortions_of_frames_decoded_once(
 ) -> None:
     num_reads = 0
 
-    def counting(*arguments: object) -> torch.Tensor:
+    def counting(*arguments: object, **options: object) -> torch.Tensor:
         nonlocal num_reads
         num_reads += 1
-        return read_clip(*arguments)
+        return read_clip(*arguments, **options)
 
     monkeypatch.setattr("stmnet.data.clips.read_clip", counting)
     clips = TrainingClips(
@@ -151,11 +154,11 @@ def test_the_sampling_goes_by_its_name(
 ) -> None:
     asked: list[list[int]] = []
 
-    def record(_: Path, indices: list[int]) -> torch.Tensor:
+    def record(_: VideoFile, indices: list[int], *, square_pixels: bool) -> torch.Tensor:
         asked.append(indices)
         return torch.zeros(len(indices), 3, 36, 36, dtype=torch.uint8)
 
-    monkeypatch.setattr("stmnet.data.clips.read_frames", record)
+    monkeypatch.setattr(VideoFile, "read", record)
     expected = []
     for name, draw in [
         ("segments", random_segment_indices),
@@ -198,26 +201,28 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
     assert len(nothing.frames) == len(nothing.labels) == 0
 
 
-def test_a_cut_video_is_sampled_from_what_is_there(make_video: VideoWriter, tmp_path: Path) -> None:
-    whole = make_video(
-        "whole.mp4", num_frames=40, options={"g": "1"}, container_options={"movflags": "faststart"}
-    )
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    lengths: list[int] = []
-
-    def choose_last(num_frames: int) -> list[int]:
-        lengths.append(num_frames)
-        return [num_frames - 1]
-
-    frames = read_clip(cut, choose_last)
-    last = lengths[-1] - 1
-    assert 5 < last < 35
-    expected = torch.from_numpy(decode_all(whole)).permute(0, 3, 1, 2)[last]
-    # The last frame may be cut in its own middle: its upper part is whole.
-    assert torch.equal(frames[0, :, :4], expected[:, :4])
-
-
 def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
     with pytest.raises(DatasetError, match="7 training clips are fewer than one batch of 8"):
         training_loader(clip_list, batch_size=8)
+
+
+def test_class_balanced_draws_every_class_as_often() -> None:
+    labels = [0] * 90 + [1] * 9 + [2]
+    sampler = EpochSampler(labels, seed=3, class_balanced=True)
+    drawn: list[int] = []
+    for epoch in range(60):
+        sampler.set_epoch(epoch)
+        indices = [index for _, index in sampler]
+        assert len(indices) == 100
+        drawn += indices
+    assert_drawn_from([labels[index] for index in drawn], {0: 1 / 3, 1: 1 / 3, 2: 1 / 3})
+    assert_drawn_from([index for index in drawn if index < 90], dict.fromkeys(range(90), 1 / 90))
+
+
+def test_class_balanced_resumes_in_mid_epoch_with_the_same_draws() -> None:
+    whole = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
+    whole.set_epoch(2)
+    rest = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
+    rest.set_epoch(2)
+    rest.num_clips_done = 3
+    assert list(rest) == list(whole)[3:]

@@ -13,14 +13,12 @@ from stmnet.data.choices import Sampling
 from stmnet.data.sampling import (
     SAMPLINGS,
     center_segment_indices,
-    center_segment_times,
     dense_clips,
-    indices_at_times,
     random_clips,
     random_dense_indices,
     random_segment_indices,
     random_segment_indices_without_tail,
-    random_segment_times,
+    same_parts_of_time,
     segment_bounds,
 )
 from tests.data.statistics import assert_drawn_from, uniform
@@ -153,36 +151,24 @@ def test_ten_random_clips_are_ten_training_draws(generator: torch.Generator) -> 
 
 
 def test_at_a_constant_rate_time_is_the_index() -> None:
-    for num_frames in (5, 24, 60, 61):
-        timestamps = [frame / 12 for frame in range(num_frames)]
-        times = center_segment_times(0, num_frames / 12, 8)
-        # A middle may be the very moment at which a frame begins: rounding must not decide.
-        middles = indices_at_times(timestamps, [time + 1e-9 for time in times])
-        assert middles == center_segment_indices(num_frames, 8)
+    for num_frames in (1, 5, 24, 61):
+        timestamps = [0.5 + frame / 12 for frame in range(num_frames)]
+        indices = center_segment_indices(num_frames, 8)
+        assert same_parts_of_time(indices, timestamps) == indices
 
 
-def test_the_frame_at_a_time_is_the_one_on_screen(generator: torch.Generator) -> None:
+def test_by_time_the_frame_is_the_one_on_screen(generator: torch.Generator) -> None:
     gaps = torch.rand(40, generator=generator, dtype=torch.float64)
     timestamps = (0.5 + gaps.cumsum(0)).tolist()
-    times = [0.0, *timestamps, *(torch.rand(100, generator=generator) * 25).tolist()]
+    average = (timestamps[-1] - timestamps[0]) / 39
     by_scanning = []
-    for time in times:
-        shown = 0
-        for frame, timestamp in enumerate(timestamps):
-            if timestamp <= time:
-                shown = frame
-        by_scanning.append(shown)
-    assert indices_at_times(timestamps, times) == by_scanning
-    # Ten frames in the first second, then one that stays for three: most of the clip is that one.
-    slow = [*(frame / 10 for frame in range(10)), 1.0]
-    assert indices_at_times(slow, center_segment_times(0, 4, 4)) == [5, 10, 10, 10]
-
-
-def test_random_times_are_uniform_within_their_segments(generator: torch.Generator) -> None:
-    draws = [random_segment_times(2.0, 5.0, 3, generator) for _ in range(2000)]
-    for k, drawn in enumerate(zip(*draws, strict=True)):
-        tenths = [int((time - 2.0 - k) * 10) for time in drawn]
-        assert_drawn_from(tenths, uniform(range(10)))
+    for part in range(40):
+        middle = timestamps[0] + (part + 0.5) * average
+        by_scanning.append(max(n for n, time in enumerate(timestamps) if time <= middle))
+    assert same_parts_of_time(range(40), timestamps) == by_scanning
+    # Ten frames in the first second, and one a second later: half of the time is the tenth.
+    slow = [*(frame / 10 for frame in range(10)), 1.9]
+    assert same_parts_of_time([0, 5, 7, 10], slow) == [0, 9, 9, 10]
 
 
 @pytest.mark.parametrize("choose", [segment_bounds, center_segment_indices, dense_clips])
@@ -204,9 +190,7 @@ def test_nothing_is_drawn_from_nothing(
 
 
 def test_impossible_times_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot split 1.0 s to 1.0 s into 8 segments"):
-        center_segment_times(1.0, 1.0, 8)
     with pytest.raises(ValueError, match="must not descend"):
-        indices_at_times([0.0, 0.2, 0.1], [0.1])
-    with pytest.raises(ValueError, match="no frames"):
-        indices_at_times([], [0.1])
+        same_parts_of_time([0], [0.0, 0.2, 0.1])
+    with pytest.raises(ValueError, match=r"frame numbers \[3\] of 3 frames"):
+        same_parts_of_time([3], [0.0, 0.1, 0.2])

@@ -7,8 +7,7 @@ number: the same sample comes whatever the number of workers, and after a resume
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +16,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stmnet.data.choices import Sampling
+from stmnet.data.reading import read_center, read_clip
 from stmnet.data.records import ClipList
-from stmnet.data.sampling import SAMPLINGS, center_segment_indices
+from stmnet.data.sampling import SAMPLINGS
 from stmnet.data.transforms import Augmentation, Preprocessing
-from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
-from stmnet.video.frames import probe, read_frames
+from stmnet.errors import DatasetError, VideoError
 
 EpochAndClip = tuple[int, int]
 """What a training sampler asks its data set for: the epoch, and the clip's number."""
@@ -53,26 +52,6 @@ class Batch(NamedTuple):
     unreadable: list[str]
 
 
-def read_clip(video: Path, choose_indices: Callable[[int], list[int]]) -> Tensor:
-    """Read the frames that `choose_indices` picks, given how many there are: (T, 3, H, W) uint8.
-
-    Where fewer can be decoded than the packets promise (a cut file), it picks again from those.
-    Raises `VideoError`.
-    """
-    num_frames = probe(video).num_frames
-    try:
-        return read_frames(video, choose_indices(num_frames))
-    except TruncatedVideoError as error:
-        if error.num_decoded == 0:
-            raise
-        return read_frames(video, choose_indices(error.num_decoded))
-
-
-def read_center(video: Path, num_frames: int) -> Tensor:
-    """Read the middle frames of `num_frames` segments: (num_frames, 3, H, W) uint8."""
-    return read_clip(video, lambda length: center_segment_indices(length, num_frames))
-
-
 class TrainingClips(Dataset[Sample]):
     """Randomly sampled and augmented clips; takes (epoch, clip number) as its index.
 
@@ -93,6 +72,7 @@ class TrainingClips(Dataset[Sample]):
         self.clips = clip_list.clips
         self.num_frames = preprocessing.num_frames
         self.sample_indices = SAMPLINGS[sampling]
+        self.by_time = preprocessing.by_time
         self.seed = seed
         self.view = augmentation.view(
             preprocessing.crop_size,
@@ -112,7 +92,7 @@ class TrainingClips(Dataset[Sample]):
             return self.sample_indices(num_frames, self.num_frames, generator)
 
         try:
-            frames = read_clip(clip.video, choose_indices)
+            frames = read_clip(clip, choose_indices, by_time=self.by_time)
         except VideoError as error:
             return Sample(None, clip.label, str(error))
         # torchvision's transforms draw from the global generator: lend it the sample's state.
@@ -126,7 +106,7 @@ class EvaluationClips(Dataset[Sample]):
 
     def __init__(self, clip_list: ClipList, preprocessing: Preprocessing) -> None:
         self.clips = clip_list.clips
-        self.num_frames = preprocessing.num_frames
+        self.preprocessing = preprocessing
         self.view = preprocessing.center_view()
 
     def __len__(self) -> int:
@@ -135,7 +115,7 @@ class EvaluationClips(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         clip = self.clips[index]
         try:
-            frames = read_center(clip.video, self.num_frames)
+            frames = read_center(clip, self.preprocessing)
         except VideoError as error:
             return Sample(None, clip.label, str(error))
         return Sample(self.view(frames), clip.label)
@@ -153,11 +133,16 @@ def collate(samples: list[Sample]) -> Batch:
 
 
 class EpochSampler(Sampler[EpochAndClip]):
-    """All clips in an order of the epoch's own; after a resume, from where the epoch was left."""
+    """All clips in an order of the epoch's own; after a resume, from where the epoch was left.
 
-    def __init__(self, num_clips: int, *, seed: int) -> None:
-        self.num_clips = num_clips
+    With `class_balanced`, as many clips are drawn with replacement, every class as often on
+    average, whatever its number of clips.
+    """
+
+    def __init__(self, labels: Sequence[int], *, seed: int, class_balanced: bool = False) -> None:
+        self.labels = torch.tensor(labels, dtype=torch.int64)
         self.seed = seed
+        self.class_balanced = class_balanced
         self.epoch = 0
         self.num_clips_done = 0
 
@@ -166,14 +151,18 @@ class EpochSampler(Sampler[EpochAndClip]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_clips
+        return len(self.labels)
 
     def __iter__(self) -> Iterator[EpochAndClip]:
         # The epoch may be set anew while this pass is under way.
         epoch = self.epoch
         generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch))
-        order = torch.randperm(self.num_clips, generator=generator).tolist()
-        todo = order[self.num_clips_done :]
+        if self.class_balanced:
+            weights = 1 / torch.bincount(self.labels)[self.labels].double()
+            order = torch.multinomial(weights, len(self), replacement=True, generator=generator)
+        else:
+            order = torch.randperm(len(self), generator=generator)
+        todo = order[self.num_clips_done :].tolist()
         self.num_clips_done = 0
         for index in todo:
             yield epoch, index
@@ -187,14 +176,22 @@ class TrainingLoader(DataLoader[Sample]):
     """
 
     def __init__(
-        self, clips: TrainingClips, *, batch_size: int, num_workers: int, pin_memory: bool
+        self,
+        clips: TrainingClips,
+        *,
+        batch_size: int,
+        num_workers: int,
+        pin_memory: bool,
+        class_balanced: bool = False,
     ) -> None:
         if len(clips) < batch_size:
             raise DatasetError(
                 f"{len(clips)} training clips are fewer than one batch of {batch_size}. "
                 "Lower data.batch_size."
             )
-        self.epoch_sampler = EpochSampler(len(clips), seed=clips.seed)
+        self.epoch_sampler = EpochSampler(
+            [clip.label for clip in clips.clips], seed=clips.seed, class_balanced=class_balanced
+        )
         self.num_batches_trained = 0
         super().__init__(
             clips,

@@ -136,38 +136,24 @@ def dense_clips(
     return [_window_indices(start, window, num_segments) for start in starts]
 
 
-def center_segment_times(
-    start_seconds: float, end_seconds: float, num_segments: int
-) -> list[float]:
-    """The middles of equal segments of the time from start to end, in seconds."""
-    _check_times(start_seconds, end_seconds, num_segments)
-    length = (end_seconds - start_seconds) / num_segments
-    return [start_seconds + (k + 0.5) * length for k in range(num_segments)]
+def same_parts_of_time(indices: Sequence[int], timestamps_seconds: Sequence[float]) -> list[int]:
+    """The frames shown at those parts of the time where `indices` would lie at a constant rate.
 
-
-def random_segment_times(
-    start_seconds: float, end_seconds: float, num_segments: int, generator: torch.Generator
-) -> list[float]:
-    """One time drawn uniformly from each of equal segments, in seconds, ascending."""
-    _check_times(start_seconds, end_seconds, num_segments)
-    length = (end_seconds - start_seconds) / num_segments
-    within = torch.rand(num_segments, generator=generator, dtype=torch.float64).tolist()
-    return [start_seconds + (k + part) * length for k, part in enumerate(within)]
-
-
-def indices_at_times(
-    timestamps_seconds: Sequence[float], times_seconds: Sequence[float]
-) -> list[int]:
-    """For each time the number of the frame that a player shows then.
-
-    It is the last frame whose timestamp is not after that time, and the first frame before any.
-    `timestamps_seconds` are all frames' in presentation order, on the clock of `times_seconds`.
+    N frames share the time from the first to the end of the last into N equal parts; number i
+    becomes the frame that a player shows in the middle of part i. `timestamps_seconds` are all
+    frames' in presentation order; the last frame is taken to last as long as the average one.
     """
-    if not timestamps_seconds:
-        raise ValueError("cannot choose among no frames")
     if any(later < earlier for earlier, later in pairwise(timestamps_seconds)):
         raise ValueError("timestamps must not descend")
-    return [max(bisect_right(timestamps_seconds, time) - 1, 0) for time in times_seconds]
+    num_frames = len(timestamps_seconds)
+    if not all(0 <= index < num_frames for index in indices):
+        raise ValueError(f"frame numbers {list(indices)} of {num_frames} frames")
+    first, last = timestamps_seconds[0], timestamps_seconds[-1]
+    part_seconds = (last - first) / max(1, num_frames - 1)
+    return [
+        bisect_right(timestamps_seconds, first + (index + 0.5) * part_seconds) - 1
+        for index in indices
+    ]
 
 
 def _window_indices(start: int, window_frames: int, num_segments: int) -> list[int]:
@@ -182,10 +168,3 @@ def _random_integer(start: int, end: int, generator: torch.Generator) -> int:
 def _check_lengths(num_frames: int, num_segments: int) -> None:
     if num_frames < 1 or num_segments < 1:
         raise ValueError(f"cannot split {num_frames} frames into {num_segments} segments")
-
-
-def _check_times(start_seconds: float, end_seconds: float, num_segments: int) -> None:
-    if end_seconds <= start_seconds or num_segments < 1:
-        raise ValueError(
-            f"cannot split {start_seconds} s to {end_seconds} s into {num_segments} segments"
-        )

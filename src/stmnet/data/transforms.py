@@ -26,8 +26,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Preprocessing:
     """How a network wants its clips; stored with its weights.
 
-    `num_frames` is T; the short side is resized to `short_side` pixels, then a square of
-    `crop_size` pixels is cut; `mean` and `std` are of RGB in [0, 1].
+    `num_frames` is T, spread over the clip's frames, or with `by_time` over its time; the short
+    side is resized to `short_side` pixels, then a square of `crop_size` pixels is cut; `mean` and
+    `std` are of RGB in [0, 1].
     """
 
     num_frames: int
@@ -35,6 +36,7 @@ class Preprocessing:
     crop_size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    by_time: bool = False
 
     def center_view(self) -> v2.Transform:
         """The transform of the centre view: (T, 3, H, W) -> (T, 3, crop, crop), both uint8."""

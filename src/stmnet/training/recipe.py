@@ -32,7 +32,9 @@ class ModelRecipe:
 class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
-    `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`).
+    `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`),
+    `by_time` spreads frames over a clip's time where its rate varies, and `class_balanced` draws
+    every class as often.
     `allow_missing` leaves out videos that the lists name and that are not there; `exclude` is a
     list of clips to leave out, as `stmnet check` writes it. How many were left out is said.
     `max_unreadable` clips may fail to decode in a run; each is named. One more stops the run.
@@ -43,6 +45,8 @@ class DataRecipe:
     allow_missing: bool = False
     exclude: str | None = None
     sampling: Sampling = "segments"
+    by_time: bool = False
+    class_balanced: bool = False
     short_side: int = 256
     crop_size: int = 224
     batch_size: int = 64

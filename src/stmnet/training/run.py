@@ -87,6 +87,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         ),
         batch_size=recipe.data.batch_size,
         num_workers=recipe.data.num_workers,
+        class_balanced=recipe.data.class_balanced,
         pin_memory=pin_memory,
     )
     validation_loader = evaluation_loader(
@@ -178,6 +179,7 @@ def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
             num_frames=recipe.model.num_frames,
             short_side=recipe.data.short_side,
             crop_size=recipe.data.crop_size,
+            by_time=recipe.data.by_time,
         ),
         options=recipe.model.options,
     )

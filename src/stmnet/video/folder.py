@@ -6,6 +6,7 @@ JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ from stmnet.video.info import VideoInfo
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
 FOLDER_FPS = 12.0
+# Announced for a release to come; until then, as fast as any and nothing more to install.
+warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
 _NUMBERED_IMAGE = re.compile(r"(?!\.).*?(\d+)\D*\.(?:jpe?g|png)", re.IGNORECASE)
 
 
@@ -74,8 +77,8 @@ class FrameFolder:
         """When each frame is shown, at 12 frames per second."""
         return [number / FOLDER_FPS for number in range(self.num_frames)]
 
-    def read(self, indices: Sequence[int]) -> Tensor:
-        """As `stmnet.read_frames`: uint8 (len(indices), 3, H, W), in numeric order from 0."""
+    def read(self, indices: Sequence[int], *, square_pixels: bool = False) -> Tensor:
+        """As `stmnet.read_frames`: uint8 (len(indices), 3, H, W); images have square pixels."""
         if not indices:
             raise ValueError("no frame indices given")
         if min(indices) < 0:

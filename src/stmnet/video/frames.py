@@ -25,18 +25,20 @@ def probe(path: str | Path) -> VideoInfo:
         return video.info
 
 
-def read_frames(path: str | Path, indices: Sequence[int]) -> Tensor:
+def read_frames(path: str | Path, indices: Sequence[int], *, square_pixels: bool = False) -> Tensor:
     """Read the frames with these numbers, counted from 0 in presentation order.
 
     `path` is a video file or a folder of numbered images. Returns a uint8 RGB tensor
     (len(indices), 3, H, W), upright where the file states a rotation, with the bytes of a full
-    decode. Indices may repeat and come in any order.
+    decode. Indices may repeat and come in any order. With `square_pixels`, the width is resized
+    where the file states that its pixels are not square, as everything that stmnet's networks see
+    is; without, the bytes are those that are stored.
 
     Raises `VideoError` for a file without a readable video stream and for a negative index, and
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame.
     """
     with open_frames(path) as video:
-        return video.read(indices)
+        return video.read(indices, square_pixels=square_pixels)
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:

@@ -74,8 +74,7 @@ class VideoFile:
         num_frames, is_truncated = self._extent
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         duration_seconds = (self._container.duration or 0) / av.time_base
-        aspect = stream.sample_aspect_ratio
-        rotation = _rotation_degrees(self.path)
+        rotation, aspect = _first_frame(self.path)
         sideways = rotation % 180 == 90
         width, height = stream.codec_context.width, stream.codec_context.height
         return VideoInfo(
@@ -86,7 +85,7 @@ class VideoFile:
             height=width if sideways else height,
             is_truncated=is_truncated,
             rotation_degrees=rotation,
-            pixel_aspect=float(1 / aspect if sideways else aspect) if aspect else 1.0,
+            pixel_aspect=1 / aspect if sideways else aspect,
         )
 
     @cached_property
@@ -101,16 +100,16 @@ class VideoFile:
                 )
             return sorted(float(t * stream.time_base) for t in times if t is not None)
 
-    def read(self, indices: Sequence[int]) -> Tensor:
+    def read(self, indices: Sequence[int], *, square_pixels: bool = False) -> Tensor:
         """As `stmnet.read_frames`, of the open file."""
         if not indices:
             raise ValueError("no frame indices given")
         if min(indices) < 0:
             raise VideoError(f"{self.path}: frame {min(indices)} was asked for; they count from 0.")
         wanted = sorted(set(indices))
-        images = self._read_by_groups(wanted)
+        images = self._read_by_groups(wanted, square_pixels=square_pixels)
         if images is None:
-            images = _read_in_order(self.path, wanted)
+            images = _read_in_order(self.path, wanted, square_pixels=square_pixels)
         frames = images.frames
         if wanted != list(indices):
             frames = frames[[wanted.index(index) for index in indices]]
@@ -141,13 +140,15 @@ class VideoFile:
         is_cut = _falls_short(last_end, promised_seconds) or _falls_short(num_frames, header)
         return num_frames, is_cut
 
-    def _read_by_groups(self, wanted: Sequence[int]) -> _Images | None:
+    def _read_by_groups(
+        self, wanted: Sequence[int], *, square_pixels: bool = False
+    ) -> _Images | None:
         """The frames with these ascending numbers; None where only decoding in order is sure."""
         index = self._index
         if index is None or wanted[-1] >= index.num_frames:
             return None
         codec = self._stream.codec_context
-        images = _Images(len(wanted))
+        images = _Images(len(wanted), self._stream if square_pixels else None)
         try:
             for number, frames in groupby(wanted, key=index.group_of):
                 group = index.groups[number]
@@ -193,20 +194,25 @@ def _decode_group(
 
 
 class _Images:
-    """RGB images of one size in one array (num_images, H, W, 3), filled one after the other."""
+    """RGB images of one size in one array (num_images, H, W, 3), filled one after the other.
 
-    def __init__(self, num_images: int) -> None:
+    Pixels that are not square, as `squared` (their stream) states, are made so.
+    """
+
+    def __init__(self, num_images: int, squared: VideoStream | None) -> None:
         self.num_images = num_images
         self.num_added = 0
         self.frames = np.empty(0, np.uint8)
         # One converter for all: each frame's own would set up its tables anew every time.
         self._converter = VideoReformatter()
+        self._squared = squared
         self._size = (0, 0)
 
     def add(self, frame: VideoFrame) -> None:
         """Convert a frame, upright; a stream that changes its size keeps that of the first."""
         if self.num_added == 0:
-            self._size = (frame.width, frame.height)
+            aspect = _pixel_aspect(self._squared) if self._squared else 1.0
+            self._size = (round(frame.width * aspect), frame.height)
         width, height = self._size
         # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
         # each cost more than converting a small frame.
@@ -232,13 +238,13 @@ def _reorder_depth(packets: Sequence[Packet[VideoStream]]) -> int:
     return depth
 
 
-def _read_in_order(path: Path, wanted: Sequence[int]) -> _Images:
+def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) -> _Images:
     """The frames with these ascending numbers, decoded from the first frame on."""
     last = wanted[-1]
     to_keep = set(wanted)
-    images = _Images(len(wanted))
     num_decoded = 0
     with _open(path, quickly=False) as (container, stream):
+        images = _Images(len(wanted), stream if square_pixels else None)
         for frame in decode_in_order(container, stream):
             if num_decoded in to_keep:
                 images.add(frame)
@@ -296,7 +302,7 @@ def _open(path: Path, *, quickly: bool) -> Iterator[tuple[InputContainer, VideoS
     # A list of allowed decoders without any: FFmpeg then takes the container's word.
     options = {"codec_whitelist": "none"} if quickly and states_everything else {}
     try:
-        container = av.open(str(path), options=options)
+        container = av.open(str(path), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as e:
         reason = (
             # An mp4 keeps the table of its frames at the end unless it was written for streaming.
@@ -324,12 +330,20 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _rotation_degrees(path: Path) -> int:
-    """Of the first frame, the only place where PyAV tells it: counterclockwise, 0 to 270."""
+def _first_frame(path: Path) -> tuple[int, float]:
+    """The counterclockwise turn, in degrees, and the pixel aspect that a file states.
+
+    Of the first decoded frame: PyAV tells the one only there, and some codecs the other.
+    """
     with _open(path, quickly=False) as (container, stream):
         for frame in decode_in_order(container, stream):
-            return round(frame.rotation / 90) % 4 * 90
-    return 0
+            return round(frame.rotation / 90) % 4 * 90, _pixel_aspect(stream)
+    return 0, 1.0
+
+
+def _pixel_aspect(stream: VideoStream) -> float:
+    """How many times as wide as high a pixel is stored; a codec tells once it has decoded."""
+    return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
 
 
 def _falls_short(found: float, promised: float) -> bool:

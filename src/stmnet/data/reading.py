@@ -1,0 +1,58 @@
+"""The frames of a clip, from a file or a folder: chosen once it is known how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from stmnet.data.records import Clip
+from stmnet.data.sampling import center_segment_indices, same_parts_of_time
+from stmnet.data.transforms import Preprocessing
+from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.frames import open_frames
+
+
+def read_clip(
+    clip: Clip, choose_indices: Callable[[int], list[int]], *, by_time: bool = False
+) -> Tensor:
+    """Read the frames that `choose_indices` picks, given how many there are: (T, 3, H, W) uint8.
+
+    Pixels are made square where the file states that they are not. With `by_time`, the numbers
+    count equal parts of the clip's time instead of frames: the same where the rate is constant.
+    Where fewer frames can be decoded than the packets promise (a cut file), it picks again from
+    those.
+
+    Raises `VideoError`.
+    """
+    with open_frames(clip.video) as video:
+
+        def choose(num_frames: int) -> list[int]:
+            end = num_frames if clip.end_frame is None else min(clip.end_frame, num_frames)
+            length = end - clip.start_frame
+            if length < 1:
+                raise VideoError(
+                    f"{clip.video}: the clip starts at frame {clip.start_frame}, and the video "
+                    f"has {num_frames}. Correct the list, or replace the video."
+                )
+            indices = choose_indices(length)
+            if by_time:
+                times = video.frame_times_seconds[clip.start_frame : end]
+                indices = same_parts_of_time(indices, times)
+            return [clip.start_frame + index for index in indices]
+
+        try:
+            return video.read(choose(video.num_frames), square_pixels=True)
+        except TruncatedVideoError as error:
+            if error.num_decoded == 0:
+                raise
+            return video.read(choose(error.num_decoded), square_pixels=True)
+
+
+def read_center(clip: Clip, preprocessing: Preprocessing) -> Tensor:
+    """Read the middle frames of T segments: (T, 3, H, W) uint8, as the video has them."""
+
+    def choose_indices(num_frames: int) -> list[int]:
+        return center_segment_indices(num_frames, preprocessing.num_frames)
+
+    return read_clip(clip, choose_indices, by_time=preprocessing.by_time)
