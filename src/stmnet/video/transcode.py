@@ -71,8 +71,8 @@ class _Coding:
 _H264 = {
     "preset": "fast",
     "crf": "20",
-    # CAVLC takes two thirds of CABAC's time to decode, for an eighth more bytes. B-frames that no
-    # other refers to are left out by a reader when nobody asked for them.
+    # CAVLC takes three quarters of CABAC's time to decode, for an eighth more bytes. B-frames that
+    # no other refers to are left out by a reader when nobody asked for them.
     "coder": "vlc",
     "b-pyramid": "none",
     "weightp": "none",
