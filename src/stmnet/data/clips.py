@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from stmnet.data.choices import Sampling
 from stmnet.data.reading import read_center, read_clip
@@ -126,10 +126,18 @@ def collate(samples: list[Sample]) -> Batch:
     frames = [sample.frames for sample in samples if sample.frames is not None]
     labels = [sample.label for sample in samples if sample.frames is not None]
     return Batch(
-        frames=torch.stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
+        frames=_stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
         labels=torch.tensor(labels, dtype=torch.int64),
         unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
     )
+
+
+def _stack(frames: list[Tensor]) -> Tensor:
+    if get_worker_info() is None:
+        return torch.stack(frames)
+    # Straight into memory that the trainer sees: else the batch is copied there once more.
+    stacked = torch.empty((len(frames), *frames[0].shape), dtype=frames[0].dtype)
+    return torch.stack(frames, out=stacked.share_memory_())
 
 
 class EpochSampler(Sampler[EpochAndClip]):

@@ -1,0 +1,170 @@
+"""What a training loader costs beside decoding, and whether its workers' memory stays flat.
+
+    python benchmarks/loader.py VIDEOS [--rounds 5] [--minutes 20] [--json F] [--figure F.svg]
+
+VIDEOS is a folder of (prepared) videos. Measured in turn in every round, each with two workers:
+decoding 8 segment frames of every clip and nothing else; the whole loader (decode, augment,
+collate) with one view; and with the two views of Twins Training. The medians of the rounds are
+shown. With --minutes, the whole loader then runs that long, and the proportional memory of its
+workers (their share of what processes share) is read every ten seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from stmnet.data.clips import Sample, TrainingClips, TrainingLoader
+from stmnet.data.records import Clip, ClipList
+from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.training.recipe import AugmentationRecipe, DataRecipe
+from stmnet.video.frames import find_videos
+
+NUM_WORKERS = 2
+BATCH_SIZE = 8
+MEMORY_INTERVAL_SECONDS = 10
+
+
+class DecodingOnly(TrainingClips):
+    """The frames are read, and thrown away."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        self.view = discard  # type: ignore[assignment]
+
+
+def discard(frames: torch.Tensor, label: int) -> tuple[torch.Tensor, int]:
+    return frames.new_zeros(1), label
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("--clips", type=int, default=320, help="clips an epoch, videos repeating")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--figure", type=Path, help="draw the memory over time")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+
+    videos = find_videos([arguments.videos])
+    clip_list = ClipList(
+        tuple(Clip(videos[number % len(videos)], 0) for number in range(arguments.clips)), ("any",)
+    )
+    loaders = {
+        "decoding alone": make_loader(DecodingOnly, clip_list, num_views=1),
+        "one view": make_loader(TrainingClips, clip_list, num_views=1),
+        "two views": make_loader(TrainingClips, clip_list, num_views=2),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in loaders}
+    for number in range(arguments.rounds + 1):
+        for name, loader in loaders.items():
+            start = time.perf_counter()
+            run_epoch(loader, number)
+            if number > 0:  # the first starts the workers
+                seconds[name].append(time.perf_counter() - start)
+    rates = {name: arguments.clips / statistics.median(times) for name, times in seconds.items()}
+    for name, rate in rates.items():
+        print(f"{name:16} {rate:7.1f} clips/s")
+    over_decoding = rates["one view"] / rates["decoding alone"]
+    two_over_one = rates["one view"] / rates["two views"]
+    print(f"loader over decoding alone   {over_decoding:.2f}")
+    print(f"cost of two views over one   {two_over_one:.2f}")
+    content = {
+        "command": "python benchmarks/loader.py",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "videos": len(videos),
+        "rounds": arguments.rounds,
+        "clips_per_second": rates,
+        "loader_over_decoding": over_decoding,
+        "two_views_over_one": two_over_one,
+    }
+    if arguments.minutes > 0:
+        content["memory"] = watch_memory(loaders["one view"], arguments.minutes)
+        if arguments.figure:
+            draw_memory(content["memory"], arguments.figure)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def make_loader(
+    kind: type[TrainingClips], clip_list: ClipList, *, num_views: int
+) -> TrainingLoader:
+    data = DataRecipe()
+    preprocessing = Preprocessing(8, short_side=data.short_side, crop_size=data.crop_size)
+    clips = kind(
+        clip_list,
+        preprocessing,
+        Augmentation(**asdict(AugmentationRecipe())),
+        sampling=data.sampling,
+        seed=0,
+        num_views=num_views,
+    )
+    return TrainingLoader(clips, batch_size=BATCH_SIZE, num_workers=NUM_WORKERS, pin_memory=False)
+
+
+def run_epoch(loader: TrainingLoader, epoch: int) -> None:
+    loader.epoch_sampler.set_epoch(epoch)
+    for batch in loader:
+        if batch.unreadable:
+            raise SystemExit(batch.unreadable[0])
+
+
+def watch_memory(loader: TrainingLoader, minutes: float) -> dict[str, list[float]]:
+    """Minutes, and the MiB of all workers together."""
+    start = time.monotonic()
+    at: list[float] = []
+    mebibytes: list[float] = []
+    epoch = 100
+    while (elapsed := time.monotonic() - start) < 60 * minutes:
+        loader.epoch_sampler.set_epoch(epoch)
+        for _ in loader:
+            elapsed = time.monotonic() - start
+            if elapsed >= MEMORY_INTERVAL_SECONDS * len(at):
+                at.append(elapsed / 60)
+                mebibytes.append(worker_mebibytes(loader))
+        epoch += 1
+    third = len(mebibytes) // 3
+    early = statistics.median(mebibytes[third : 2 * third])
+    late = statistics.median(mebibytes[2 * third :])
+    print(f"workers' memory, middle and last third of {minutes:g} min  {early:.0f} {late:.0f} MiB")
+    return {"minutes": at, "mebibytes": mebibytes}
+
+
+def worker_mebibytes(loader: DataLoader[Sample]) -> float:
+    kibibytes = 0
+    for worker in loader._iterator._workers:  # type: ignore[union-attr]
+        text = Path(f"/proc/{worker.pid}/smaps_rollup").read_text()
+        kibibytes += int(text.partition("Pss:")[2].split()[0])
+    return kibibytes / 1024
+
+
+def draw_memory(memory: dict[str, list[float]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "stmnet"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 2.8), layout="constrained")
+    axes.plot(memory["minutes"], memory["mebibytes"], color="#2a6f97", linewidth=1.5)
+    axes.set_ylim(0, 1.25 * max(memory["mebibytes"]))
+    axes.set_xlabel("minutes of loading")
+    axes.set_ylabel("MiB, both workers")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
