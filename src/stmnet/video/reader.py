@@ -326,6 +326,8 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
         found = "audio only" if container.streams.audio else "no stream FFmpeg knows"
         raise VideoError(f"{path}: no video stream ({found}). Remove it from the list of videos.")
     stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: no decoder for its video stream. Convert it to H.264.")
     stream.codec_context.thread_count = 1
     return stream
 
