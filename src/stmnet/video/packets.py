@@ -17,6 +17,7 @@ from typing import Any, cast
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
@@ -109,13 +110,19 @@ class PacketIndex:
         times = {packet.pts for packet in packets}
         if None in times or len(times) < len(packets):
             raise UnsureOrderError("presentation times are missing or repeated")
-        if number == 0 and any(time_of(packet) < time_of(packets[0]) for packet in packets):
-            raise UnsureOrderError("the first frames refer to some that are not there")
         return packets
 
-    def shown(self, packets: Sequence[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """Those of a group's packets that give a frame, in presentation order."""
-        return sorted((packet for packet in packets if self._shows(packet)), key=time_of)
+    def frame_times(self, number: int, packets: Sequence[Packet[VideoStream]]) -> list[int]:
+        """The presentation times of the frames that a group's packets give, ascending."""
+        group = self.groups[number]
+        if group.num_frames < group.num_packets:
+            packets = [packet for packet in packets if self._shows(packet)]
+        times = sorted(map(time_of, packets))
+        if len(times) != group.num_frames:
+            raise UnsureOrderError("the packets are not those of the table")
+        if number == 0 and times[0] < time_of(packets[0]):
+            raise UnsureOrderError("the first frames refer to some that are not there")
+        return times
 
     def _packets_from_here(self) -> Iterator[Packet[VideoStream]]:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
@@ -158,9 +165,10 @@ class PacketIndex:
         hidden: list[int] = []
         timestamps: list[int] = []
         num_bytes = 0
+        ends = StreamEnds()
         # All streams, for the header's duration is that of the longest.
         for any_packet in self._container.demux():
-            self.last_end_seconds = max(self.last_end_seconds, end_seconds(any_packet))
+            ends.add(any_packet)
             if any_packet.stream is not self._stream:
                 continue
             packet = cast("Packet[VideoStream]", any_packet)
@@ -181,6 +189,7 @@ class PacketIndex:
                 self._kept.append(packet)
         if num_bytes > MAX_KEPT_BYTES:
             self._kept = []
+        self.last_end_seconds = ends.last_seconds()
         return _groups(starts, hidden, len(timestamps), timestamps.__getitem__)
 
     def _timestamp(self, packet: Packet[VideoStream]) -> int | None:
@@ -222,11 +231,31 @@ def _first_frame(group: Group) -> int:
     return group.first_frame
 
 
-def end_seconds(packet: Packet[Any]) -> float:
-    """When what a packet holds is over; 0 where it does not say."""
-    if packet.pts is None or packet.time_base is None:
-        return 0.0
-    return (packet.pts + (packet.duration or 0)) * float(packet.time_base)
+class StreamEnds:
+    """When the packets of a file's streams are over; those that do not say count for nothing."""
+
+    def __init__(self) -> None:
+        self._ticks: dict[int, int] = {}
+        self._streams: dict[int, Stream] = {}
+
+    def add(self, packet: Packet[Any]) -> None:
+        if packet.pts is None:
+            return
+        number = packet.stream_index
+        end = packet.pts + (packet.duration or 0)
+        if end > self._ticks.get(number, 0):
+            self._ticks[number] = end
+            self._streams[number] = packet.stream
+
+    def last_seconds(self) -> float:
+        """The end of the stream that lasts longest."""
+        return max(
+            (
+                ticks * float(self._streams[number].time_base or 0)
+                for number, ticks in self._ticks.items()
+            ),
+            default=0.0,
+        )
 
 
 def time_of(packet: Packet[VideoStream]) -> int:

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.info import VideoInfo
-from stmnet.video.packets import PacketIndex, UnsureOrderError, end_seconds, time_of
+from stmnet.video.packets import PacketIndex, StreamEnds, UnsureOrderError, time_of
 
 EBML = b"\x1aE\xdf\xa3"
 # Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
@@ -153,10 +153,8 @@ class VideoFile:
             for number, frames in groupby(wanted, key=index.group_of):
                 group = index.groups[number]
                 packets = index.packets(number)
-                shown = index.shown(packets)
-                if len(shown) != group.num_frames:
-                    raise UnsureOrderError("the packets are not those of the table")
-                times = {time_of(shown[frame - group.first_frame]) for frame in frames}
+                shown = index.frame_times(number, packets)
+                times = {shown[frame - group.first_frame] for frame in frames}
                 if min(times) < time_of(packets[0]):
                     # Frames before their own key frame refer to the group before, too.
                     packets = index.packets(number - 1) + packets
@@ -184,8 +182,8 @@ def _decode_group(
         codec.reorder_depth = max(codec.reorder_depth, _reorder_depth(packets))
     for packet in [*packets[: last + 1], None]:
         if can_skip:
-            is_needed = packet is None or packet.pts in wanted_times
-            codec.skip_frame = "DEFAULT" if is_needed else "NONREF"
+            is_wanted = packet is None or packet.pts in wanted_times
+            codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         for frame in codec.decode(packet):
             if frame.is_corrupt or (frame.pts == key_time and frame.pict_type != PictureType.I):
                 raise UnsureOrderError("damage, or a key frame that refers to others")
@@ -229,10 +227,12 @@ class _Images:
 
 def _reorder_depth(packets: Sequence[Packet[VideoStream]]) -> int:
     """How many packets at most come before one that is shown earlier than they."""
+    times = [time_of(packet) for packet in packets]
     depth = 0
     earlier: list[int] = []
-    for packet in packets:
-        time = time_of(packet)
+    if times == sorted(times):
+        return 0
+    for time in times:
         depth = max(depth, len(earlier) - bisect(earlier, time))
         insort(earlier, time)
     return depth
@@ -277,27 +277,28 @@ def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[
 def _count_packets(path: Path) -> tuple[int, float]:
     """The number of packets that hold something, and when the last of all streams ends."""
     num_frames = 0
-    last_end = 0.0
+    ends = StreamEnds()
     with _open(path, quickly=False) as (container, stream):
         for packet in container.demux():
-            last_end = max(last_end, end_seconds(packet))
+            ends.add(packet)
             if packet.stream is stream and packet.size > 0 and not packet.is_discard:
                 num_frames += 1
     if num_frames == 0:
         raise VideoError(f"{path}: the video stream has no frames. Remove the file.")
-    return num_frames, last_end
+    return num_frames, ends.last_seconds()
 
 
 @contextmanager
 def _open(path: Path, *, quickly: bool) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file; `quickly` without a trial decode where the container states everything."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "no such file"
-        raise VideoError(f"{path}: {kind}. Give the path of a video file.")
-    if path.stat().st_size == 0:
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as e:
+        reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror
+        raise VideoError(f"{path}: {reason}. Give the path of a video file.") from e
+    if not head:
         raise VideoError(f"{path}: the file is empty. Download or copy it again.")
-    with path.open("rb") as file:
-        head = file.read(8)
     states_everything = head[4:] == b"ftyp" or head[:4] == EBML
     # A list of allowed decoders without any: FFmpeg then takes the container's word.
     options = {"codec_whitelist": "none"} if quickly and states_everything else {}
