@@ -136,7 +136,8 @@ class PacketIndex:
 
     def _unpack(self, packets: Sequence[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """One picture a packet, where XviD and DivX packed B pictures with the one before."""
-        if all(packet.size > MAX_EMPTY_MPEG4_BYTES for packet in packets):
+        # Where one is packed, an empty packet follows.
+        if min(packet.size for packet in packets) > MAX_EMPTY_MPEG4_BYTES:
             return list(packets)
         unpacking = BitStreamFilterContext("mpeg4_unpack_bframes", self._stream)
         unpacked = [part for packet in packets for part in unpacking.filter(packet)]
@@ -279,8 +280,8 @@ def _time_mpeg4(packets: Sequence[Packet[VideoStream]], *, first_time: int) -> N
     for packet in packets:
         data = bytes(packet)
         start = data.find(VOP_START_CODE)
-        if start < 0 or data.find(VOP_START_CODE, start + 4) >= 0:
-            raise UnsureOrderError("packed B-frames")
+        if start < 0:
+            raise UnsureOrderError("a packet without a picture")
         is_b = data[start + 4] >> 6 == 2
         if not is_b and reference is not None:
             reference.pts, time = time, time + 1
