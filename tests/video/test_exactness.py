@@ -6,6 +6,7 @@ Every file is made here, in one of the ways that make frame numbers hard to tell
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -288,6 +289,28 @@ def test_a_wrong_frame_count_in_the_header_changes_nothing(tmp_path: Path) -> No
             path.write_bytes(data)
             assert_exact(path, expected, rounds=3)
             assert probe(path).num_frames == NUM_FRAMES
+
+
+def test_frames_that_were_dropped_in_writing_are_none(tmp_path: Path) -> None:
+    """An AVI marks a frame that came too late for its writer by a chunk of no bytes."""
+    path = encode(tmp_path / "a.avi", "mjpeg", pixel_format="yuvj420p")
+    expected = decode_all(path)
+    data = path.read_bytes()
+    movi = data.index(b"movi")
+    written, index = bytearray(data[: movi + 4]), bytearray()
+    place = movi + 4
+    for number in range(NUM_FRAMES):
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        chunk = data[place + 8 : place + 8 + size] if number != 20 else b""
+        index += b"00dc" + struct.pack("<III", 16, len(written) - movi, len(chunk))
+        written += b"00dc" + struct.pack("<I", len(chunk)) + chunk + bytes(len(chunk) % 2)
+        place += 8 + size + size % 2
+    struct.pack_into("<I", written, movi - 4, len(written) - movi)
+    written += b"idx1" + struct.pack("<I", len(index)) + index
+    struct.pack_into("<I", written, 4, len(written) - 8)
+    path.write_bytes(written)
+    assert probe(path).num_frames == NUM_FRAMES - 1
+    assert_exact(path, np.delete(expected, 20, axis=0))
 
 
 def test_a_picture_that_changes_its_size_keeps_the_first(tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ class PacketIndex:
         table = self._stream.index_entries
         if self._format == MP4 and self._codec == "mpeg4":
             _refuse_empty_mpeg4(entry.size for entry in table)
+        if self._format == AVI and any(entry.size == 0 for entry in table):
+            raise UnsureOrderError("frames that were dropped when the file was written")
         flags = [entry.flags for entry in table]
         starts = [number for number, flag in enumerate(flags) if flag & TABLE_KEY]
         hidden = [number for number, flag in enumerate(flags) if flag & TABLE_DISCARD]
