@@ -1,24 +1,23 @@
 """Clips per second of 8 random segment frames: stmnet beside PyAV, OpenCV, decord2 and torchcodec.
 
-    python benchmarks/decode.py FILE... [--rounds 15] [--json decode.json]
+    python benchmarks/decode.py FILE... [--rounds 15] [--docs docs]
 
 Everything runs in one process pinned to one core with one decoding thread. In every round each
 reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
-readers take turns, and the medians are shown. A reader that is not installed is left out
-(pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared libraries). Before the
+readers take turns, and the medians of CPU time are shown. A reader that is not installed is left
+out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared libraries). Before the
 first round every reader's frames are compared with PyAV's.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from pages import put_table, save_json
 
 from stmnet.video.reader import VideoFile
 
@@ -90,6 +90,14 @@ def read_with_torchcodec(path: Path, choose: Choose) -> np.ndarray:
     return decoder.get_frames_at(indices=indices).data.permute(0, 2, 3, 1).numpy()
 
 
+@dataclass(frozen=True)
+class Result:
+    """Of one file: every reader's clips per second, and stmnet's over the best of the others'."""
+
+    clips_per_second: dict[str, float]
+    over_best_peer: float
+
+
 READERS: dict[str, tuple[str, Reader]] = {
     "stmnet": ("stmnet", read_with_stmnet),
     "PyAV": ("av", read_with_pyav),
@@ -103,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--docs", type=Path, help="write the JSON and the table here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
@@ -112,38 +120,47 @@ def main() -> None:
     readers = {name: reader for name, (_, reader) in READERS.items() if find_version(name)}
     print("versions  " + ", ".join(f"{name} {find_version(name)}" for name in readers))
     print(f"{'clips/s':28}" + "".join(f"{name:>11}" for name in readers) + "  over best peer")
-    results = {}
+    results: dict[str, Result] = {}
     for path in arguments.files:
         rates = measure(path, readers, arguments.rounds)
         best_peer = max(rate for name, rate in rates.items() if name != "stmnet")
         ratio = rates["stmnet"] / best_peer
         row = "".join(f"{rate:11.1f}" for rate in rates.values())
         print(f"{path.name[-28:]:28}{row}{ratio:9.2f}", flush=True)
-        results[path.name] = {"clips_per_second": rates, "over_best_peer": ratio}
+        results[path.name] = Result(rates, ratio)
 
-    over_best = geometric_mean([result["over_best_peer"] for result in results.values()])
-    over_pyav = geometric_mean(
-        [
-            result["clips_per_second"]["stmnet"] / result["clips_per_second"]["PyAV"]
-            for result in results.values()
-        ]
-    )
-    slowest = min(results, key=lambda name: results[name]["clips_per_second"]["stmnet"])
+    rates_by_file = {name: result.clips_per_second for name, result in results.items()}
+    over_best = statistics.geometric_mean(r.over_best_peer for r in results.values())
+    over_pyav = statistics.geometric_mean(r["stmnet"] / r["PyAV"] for r in rates_by_file.values())
+    slowest = min(results, key=lambda name: rates_by_file[name]["stmnet"])
     print(f"geometric mean over the best peer of each file  {over_best:.2f}")
     print(f"geometric mean over plain PyAV                  {over_pyav:.2f}")
     print(f"slowest file                                    {slowest}")
-    if arguments.json:
+    if arguments.docs:
         content = {
-            "command": "python benchmarks/decode.py",
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{platform.processor() or platform.machine()}, one core",
             "rounds": arguments.rounds,
             "versions": {name: find_version(name) for name in readers},
-            "files": results,
+            "files": {name: asdict(result) for name, result in results.items()},
             "over_best_peer": over_best,
             "over_pyav": over_pyav,
         }
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        save_json(
+            arguments.docs / "figures" / "decode.json", "python benchmarks/decode.py", content
+        )
+        put_table(arguments.docs / "data.md", "decode.py", as_table(results))
+
+
+def as_table(results: dict[str, Result]) -> str:
+    """Clips per second in Markdown, a file a row."""
+    names = list(next(iter(results.values())).clips_per_second)
+    lines = [
+        "| file | " + " | ".join(names) + " | over the best peer |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for file, result in results.items():
+        rates = " | ".join(f"{rate:.1f}" for rate in result.clips_per_second.values())
+        lines.append(f"| `{file}` | {rates} | {result.over_best_peer:.2f} |")
+    return "\n".join(lines) + "\n"
 
 
 def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, float]:
@@ -180,10 +197,6 @@ def find_version(reader: str) -> str | None:
         return version(READERS[reader][0])
     except PackageNotFoundError:
         return None
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    return statistics.geometric_mean(values)
 
 
 if __name__ == "__main__":

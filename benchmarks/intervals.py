@@ -13,9 +13,7 @@ on the video as it is. One process on one core, the files take turns, medians of
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -25,16 +23,15 @@ from pathlib import Path
 import av
 import torch
 from decode import random_segments, read_with_pyav, read_with_stmnet
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from pages import put_table, save_figure, save_json
 
 from stmnet.video.transcode import DEFAULT_INTERVALS, Shape, transcode
 
 DEFAULT_OF_THE_ENCODER = 250
 INTERVALS = (DEFAULT_OF_THE_ENCODER, 32, 16, 12, 8, 6, 4, 2, 1)
 MIN_SPEED, MAX_SIZE = 6.0, 2.0
-TABLE_BEGINS, TABLE_ENDS = "<!-- intervals.py: table -->\n", "<!-- intervals.py: end -->\n"
 INK, QUIET, ACCENT, ZONE = "#1f2937", "#6b7280", "#c2410c", "#e7f3ec"
 
 
@@ -77,16 +74,17 @@ def main() -> None:
     print(f"x264 with all defaults, crf 20: {frugal:,} bytes")
     if arguments.docs:
         content = {
-            "command": f"python benchmarks/intervals.py {video.name}",
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{platform.processor() or platform.machine()}, one core",
             "rounds": arguments.rounds,
             "raw_bytes": video.stat().st_size,
             "plain_pyav_clips_per_second": 1 / plain,
             "bytes_with_x264_defaults": frugal,
             "points": [asdict(point) for point in points],
         }
-        write_docs(arguments.docs, content, table, draw(points, chosen))
+        figures = arguments.docs / "figures"
+        command = f"python benchmarks/intervals.py {video.name}"
+        save_json(figures / "key_frame_interval.json", command, content)
+        save_figure(figures / "key_frame_interval.svg", draw(points, chosen))
+        put_table(arguments.docs / "data.md", "intervals.py", table)
 
 
 def measure(video: Path, files: dict[int, Path], rounds: int) -> tuple[float, dict[int, float]]:
@@ -168,20 +166,6 @@ def draw(points: list[Point], chosen: int) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
     return figure
-
-
-def write_docs(docs: Path, content: dict[str, object], table: str, figure: Figure) -> None:
-    (docs / "figures").mkdir(exist_ok=True)
-    base = docs / "figures" / "key_frame_interval"
-    base.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with rc_context({"svg.hashsalt": base.name}):
-        figure.savefig(base.with_suffix(".svg"), metadata={"Date": None})
-    page = docs / "data.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
-    _, _, after = rest.partition(TABLE_ENDS)
-    page.write_text(
-        before + TABLE_BEGINS + "\n" + table + "\n" + TABLE_ENDS + after, encoding="utf-8"
-    )
 
 
 if __name__ == "__main__":
