@@ -24,6 +24,13 @@ class BlockBuilder(Protocol):
     ) -> BasicBlock | Bottleneck: ...
 
 
+def every_block(
+    build_block: BlockBuilder, blocks_per_stage: Sequence[int]
+) -> list[list[BlockBuilder]]:
+    """The layout of a network all of whose blocks are of one kind."""
+    return [[build_block] * num_blocks for num_blocks in blocks_per_stage]
+
+
 def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
     """The projection on the skip path, or None where the identity fits."""
     if stride == 1 and in_channels == out_channels:
@@ -89,16 +96,16 @@ class ResNet(nn.Module):
 
     Input: (N, T, 3, H, W) float, normalised, T = `num_frames`. Output: logits (N, `num_classes`).
 
-    `blocks_per_stage` counts the blocks of the four stages; `width` is the number of channels of
-    the stem (64 in the papers; smaller makes the whole network narrower).
+    `layout` holds, for each of the four stages, what builds each of its blocks, so that every
+    block can be of its own kind; `width` is the number of channels of the stem (64 in the papers;
+    smaller makes the whole network narrower).
 
     Paper silent: dropout before the classifier. 0.5 as in the TSN/TSM line.
     """
 
     def __init__(
         self,
-        build_block: BlockBuilder,
-        blocks_per_stage: Sequence[int],
+        layout: Sequence[Sequence[BlockBuilder]],
         *,
         num_classes: int,
         num_frames: int,
@@ -113,10 +120,10 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
         self._in_channels = width
-        self.layer1 = self._stage(build_block, blocks_per_stage[0], width, stride=1)
-        self.layer2 = self._stage(build_block, blocks_per_stage[1], width * 2, stride=2)
-        self.layer3 = self._stage(build_block, blocks_per_stage[2], width * 4, stride=2)
-        self.layer4 = self._stage(build_block, blocks_per_stage[3], width * 8, stride=2)
+        self.layer1 = self._stage(layout[0], width, stride=1)
+        self.layer2 = self._stage(layout[1], width * 2, stride=2)
+        self.layer3 = self._stage(layout[2], width * 4, stride=2)
+        self.layer4 = self._stage(layout[3], width * 8, stride=2)
 
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -126,15 +133,16 @@ class ResNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def _stage(
-        self, build_block: BlockBuilder, num_blocks: int, channels: int, *, stride: int
+        self, build_blocks: Sequence[BlockBuilder], channels: int, *, stride: int
     ) -> nn.Sequential:
         blocks = []
-        for block_stride in [stride] + [1] * (num_blocks - 1):
+        for build_block in build_blocks:
             block = build_block(
-                self._in_channels, channels, stride=block_stride, num_frames=self.num_frames
+                self._in_channels, channels, stride=stride, num_frames=self.num_frames
             )
             blocks.append(block)
             self._in_channels = channels * block.expansion
+            stride = 1  # only a stage's first block is strided
         return nn.Sequential(*blocks)
 
     def reset_parameters(self) -> None:

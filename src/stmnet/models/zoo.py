@@ -20,7 +20,7 @@ from typing import Any
 from torch import nn
 
 from stmnet.errors import UnknownModelError
-from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet
+from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck
 from stmnet.models.weights import load_backbone
 
@@ -32,8 +32,7 @@ def tsn(
 ) -> ResNet:
     """TSN: the plain 2D ResNet, blind to the order of its frames."""
     return ResNet(
-        BasicBlock if depth < 50 else Bottleneck,
-        BLOCKS_PER_STAGE[depth],
+        every_block(BasicBlock if depth < 50 else Bottleneck, BLOCKS_PER_STAGE[depth]),
         num_classes=num_classes,
         num_frames=num_frames,
         width=width,
@@ -51,9 +50,9 @@ def stm(
     reduction: int = 16,
 ) -> ResNet:
     """STM: every residual block is an STM block (section 3.4)."""
+    block = partial(STMBasicBlock if depth < 50 else STMBottleneck, reduction=reduction)
     return ResNet(
-        partial(STMBasicBlock if depth < 50 else STMBottleneck, reduction=reduction),
-        BLOCKS_PER_STAGE[depth],
+        every_block(block, BLOCKS_PER_STAGE[depth]),
         num_classes=num_classes,
         num_frames=num_frames,
         width=width,
