@@ -22,6 +22,7 @@ from torch import nn
 from stmnet.errors import UnknownModelError
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck
+from stmnet.models.tsm import TSMBasicBlock, TSMBottleneck, every_second_block
 from stmnet.models.weights import load_backbone
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -60,6 +61,20 @@ def stm(
     )
 
 
+def tsm(
+    depth: int, *, num_classes: int, num_frames: int = 8, width: int = 64, dropout: float = 0.5
+) -> ResNet:
+    """TSM: a part of the channels is shifted in front of the blocks; in ResNet-101 every second."""
+    blocks = BLOCKS_PER_STAGE[depth]
+    if depth == 101:
+        layout = every_second_block(blocks)
+    else:
+        layout = every_block(TSMBasicBlock if depth < 50 else TSMBottleneck, blocks)
+    return ResNet(
+        layout, num_classes=num_classes, num_frames=num_frames, width=width, dropout=dropout
+    )
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsn_resnet18": partial(tsn, 18),
     "tsn_resnet34": partial(tsn, 34),
@@ -69,6 +84,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "stm_resnet34": partial(stm, 34),
     "stm_resnet50": partial(stm, 50),
     "stm_resnet101": partial(stm, 101),
+    "tsm_resnet18": partial(tsm, 18),
+    "tsm_resnet34": partial(tsm, 34),
+    "tsm_resnet50": partial(tsm, 50),
+    "tsm_resnet101": partial(tsm, 101),
 }
 
 

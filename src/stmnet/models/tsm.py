@@ -1,0 +1,110 @@
+"""TSM: in front of a block's first convolution, some channels come from the neighbouring frames.
+
+Source: Lin et al., "TSM: temporal shift module for efficient video understanding" (ICCV 2019),
+section 3, with its residual shift (Fig. 3b): the skip path keeps the frames as they are.
+
+Inside a network frames lie as (N*T, C, H, W) in channels_last, that is N, T, H*W, C in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
+
+
+def temporal_shift(frames: Tensor, *, num_frames: int) -> Tensor:
+    """The first eighth of the channels is taken from the next frame, the second from the last one.
+
+    (N*T, C, H, W) -> the same shape. Zeros where the clip has no such frame. A quarter moves in
+    all, the part that served TSM best behind a residual connection (its section 5.2).
+    """
+    num_images, channels, height, width = frames.shape
+    # (N*T, C, H, W) -> (N, T, H*W, C), a view in channels_last
+    clips = frames.permute(0, 2, 3, 1).reshape(-1, num_frames, height * width, channels)
+    eighth = channels // 8
+    shifted = _Shift.apply(clips, slice(0, eighth), slice(eighth, 2 * eighth))
+    # (N, T, H*W, C) -> (N*T, C, H, W)
+    return shifted.reshape(num_images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _take_neighbours(clips: Tensor, from_next: slice, from_last: slice) -> Tensor:
+    """Shift two neighbouring slices of channels of (N, T, H*W, C) along T, copying all once."""
+    shifted = torch.empty_like(clips, memory_format=torch.contiguous_format)
+    shifted[:, :-1, :, from_next] = clips[:, 1:, :, from_next]
+    shifted[:, -1, :, from_next] = 0
+    shifted[:, 1:, :, from_last] = clips[:, :-1, :, from_last]
+    shifted[:, 0, :, from_last] = 0
+    still = slice(max(from_next.stop, from_last.stop), None)
+    shifted[..., still] = clips[..., still]
+    return shifted
+
+
+class _Shift(torch.autograd.Function):
+    """`_take_neighbours` with its derivative, which is the shift the other way.
+
+    Left to itself, autograd copies the whole gradient once for every slice that was written: ten
+    times the time on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, clips: Tensor, from_next: slice, from_last: slice) -> Tensor:
+        ctx.slices = (from_next, from_last)
+        return _take_neighbours(clips, from_next, from_last)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        from_next, from_last = ctx.slices
+        return _take_neighbours(gradients[0], from_next=from_last, from_last=from_next), None, None
+
+
+class ShiftedConv2d(nn.Conv2d):
+    """A convolution with the shift in front: its weight keeps the name of a plain ResNet's."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        num_frames: int,
+        stride: int = 1,
+    ) -> None:
+        padding = kernel_size // 2
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+        self.num_frames = num_frames
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return super().forward(temporal_shift(frames, num_frames=self.num_frames))
+
+
+class TSMBottleneck(Bottleneck):
+    """The bottleneck of ResNet-50 and 101, shifted in front of its first 1x1 convolution."""
+
+    def __init__(
+        self, in_channels: int, channels: int, *, stride: int = 1, num_frames: int
+    ) -> None:
+        super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
+        self.conv1 = ShiftedConv2d(in_channels, channels, 1, num_frames=num_frames)
+
+
+class TSMBasicBlock(BasicBlock):
+    """The block of ResNet-18 and 34, shifted in front of its first 3x3 convolution."""
+
+    def __init__(
+        self, in_channels: int, channels: int, *, stride: int = 1, num_frames: int
+    ) -> None:
+        super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
+        self.conv1 = ShiftedConv2d(in_channels, channels, 3, num_frames=num_frames, stride=stride)
+
+
+def every_second_block(blocks_per_stage: Sequence[int]) -> list[list[BlockBuilder]]:
+    """The layout of ResNet-101: its stages are so long that every second block is shifted."""
+    return [
+        [TSMBottleneck if index % 2 == 0 else Bottleneck for index in range(num_blocks)]
+        for num_blocks in blocks_per_stage
+    ]
