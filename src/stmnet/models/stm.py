@@ -1,17 +1,30 @@
 """STM: every residual block of a 2D ResNet sums spatiotemporal and motion features.
 
-Source: the paper's sections 3.1 (CSTM), 3.2 (CMM) and 3.4 (STM block).
+Source: the paper's sections 3.1 (CSTM), 3.2 (CMM) and 3.4 (STM block), and the variants of its
+ablations (`stmnet.models.stm_options`).
 
 Inside a network frames lie as (N*T, C, H, W) in channels_last, that is N, T, H*W, C in memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stmnet.models.resnet import BasicBlock, Bottleneck
+from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
+from stmnet.models.stm_options import PAPER, STAGES, STMOptions
+from stmnet.models.stm_variants import (
+    Concatenation,
+    LowFrequency,
+    OrdinaryTemporalConv,
+    OrdinaryTransform,
+    Sum,
+)
+from stmnet.models.temporal import convolve_over_time, part_shift
 
 
 class ChannelwiseTemporalConv(nn.Module):
@@ -19,41 +32,29 @@ class ChannelwiseTemporalConv(nn.Module):
 
     (N*T, C, H, W) -> the same shape. Kernel size 3, zeros beyond both ends of the clip.
 
-    Paper silent: the start. A part shift: the first quarter of the channels sees the frame
-    before, the last quarter the frame after, the rest the frame itself.
+    Paper silent: the start. A part shift.
     """
 
     def __init__(self, channels: int, *, num_frames: int) -> None:
         super().__init__()
         self.channels = channels
         self.num_frames = num_frames
-        self.weight = nn.Parameter(torch.zeros(channels, 1, 3, 1))
-        with torch.no_grad():
-            quarter = channels // 4
-            before, itself, after = self.weight[:, 0, :, 0].unbind(dim=1)
-            before[:quarter] = 1
-            itself[quarter : channels - quarter] = 1
-            after[channels - quarter :] = 1
+        self.weight = nn.Parameter(part_shift(channels))
 
     def forward(self, frames: Tensor) -> Tensor:
-        num_images, channels, height, width = frames.shape
-        # (N*T, C, H, W) -> (N, C, T, H*W). In channels_last this is a view: nothing is copied,
-        # and the temporal convolution is a 2D one, which every engine and export format has.
-        clips = (
-            frames.permute(0, 2, 3, 1)
-            .reshape(-1, self.num_frames, height * width, channels)
-            .permute(0, 3, 1, 2)
-        )
-        clips = F.conv2d(clips, self.weight, padding=(1, 0), groups=channels)
-        # (N, C, T, H*W) -> (N*T, C, H, W)
-        return (
-            clips.permute(0, 2, 3, 1)
-            .reshape(num_images, height, width, channels)
-            .permute(0, 3, 1, 2)
-        )
+        return convolve_over_time(frames, self.weight, self.num_frames)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, num_frames={self.num_frames}"
+
+
+def temporal_conv(channels: int, *, num_frames: int, options: STMOptions) -> nn.Module:
+    """Eq. 1 by `kernels` (Table 8) and `cstm_temporal` (Table 10)."""
+    if options.kernels == "frequency":
+        return LowFrequency(channels, num_frames=num_frames)
+    if options.cstm_temporal == "ordinary":
+        return OrdinaryTemporalConv(channels, num_frames=num_frames)
+    return ChannelwiseTemporalConv(channels, num_frames=num_frames)
 
 
 class CSTM(nn.Conv2d):
@@ -61,14 +62,24 @@ class CSTM(nn.Conv2d):
 
     (N*T, C, H, W) -> (N*T, C', H', W'). It is the block's 3x3 convolution with a temporal one in
     front, so that its weight keeps the name it has in a plain ResNet. The temporal convolution
-    runs at the block's input resolution, before the stride.
+    runs at the block's input resolution, before the stride. Table 10 has a row where the 3x3
+    convolution, too, is channel-wise.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, num_frames: int, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        num_frames: int,
+        stride: int = 1,
+        options: STMOptions = PAPER,
     ) -> None:
-        super().__init__(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.temporal = ChannelwiseTemporalConv(in_channels, num_frames=num_frames)
+        groups = in_channels if options.cstm_spatial == "channelwise" else 1
+        super().__init__(
+            in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False
+        )
+        self.temporal = temporal_conv(in_channels, num_frames=num_frames, options=options)
 
     def forward(self, frames: Tensor) -> Tensor:
         return super().forward(self.temporal(frames))
@@ -77,8 +88,8 @@ class CSTM(nn.Conv2d):
 class CMM(nn.Module):
     """Channel-wise motion module (Eq. 2): a frame's features minus the next frame's, transformed.
 
-    (N*T, C, H, W) -> (N*T, C, H', W'). Channels are reduced by `reduction`, at least to one, and
-    restored after the difference. The last time step has no next frame: its motion is zero.
+    (N*T, C, H, W) -> (N*T, C, H', W'). Channels are reduced by r, at least to one, and restored
+    after the difference. The last time step has no next frame: its motion is zero.
 
     With stride 2 the module runs at full resolution and ends in a 2x2 max-pool.
 
@@ -87,14 +98,14 @@ class CMM(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, num_frames: int, stride: int = 1, reduction: int = 16
+        self, channels: int, *, num_frames: int, stride: int = 1, options: STMOptions = PAPER
     ) -> None:
         super().__init__()
-        reduced = max(1, channels // reduction)
+        reduced = max(1, channels // options.reduction)
         self.num_frames = num_frames
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.bn = nn.BatchNorm2d(reduced)
-        self.transform = ChannelwiseTransform(reduced)
+        self.transform = motion_transform(reduced, options=options)
         self.restore = nn.Conv2d(reduced, channels, 1, bias=False)
         # ceil_mode: odd sizes end as large as those of a strided 3x3 convolution
         self.pool = nn.Identity() if stride == 1 else nn.MaxPool2d(stride, ceil_mode=True)
@@ -118,14 +129,24 @@ class ChannelwiseTransform(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.weight = nn.Parameter(torch.zeros(channels, 1, 3, 3))
-        nn.init.dirac_(self.weight, groups=channels)
+        self.weight = nn.Parameter(nn.init.dirac_(torch.zeros(channels, 1, 3, 3), channels))
 
     def forward(self, frames: Tensor) -> Tensor:
         return F.conv2d(frames, self.weight, padding=1, groups=self.channels)
 
     def extra_repr(self) -> str:
         return f"{self.channels}"
+
+
+def motion_transform(channels: int, *, options: STMOptions) -> nn.Module:
+    """K of Eq. 2 by `kernels` (Table 8) and `cmm_transform` (Table 10)."""
+    if options.kernels == "frequency":
+        # A kernel whose centre is 1 and whose other elements are 0: the difference of neighbours,
+        # Eq. 7's F[1].
+        return nn.Identity()
+    if options.cmm_transform == "ordinary":
+        return OrdinaryTransform(channels)
+    return ChannelwiseTransform(channels)
 
 
 class STMBottleneck(Bottleneck):
@@ -138,18 +159,27 @@ class STMBottleneck(Bottleneck):
         *,
         stride: int = 1,
         num_frames: int,
-        reduction: int = 16,
+        options: STMOptions = PAPER,
     ) -> None:
         super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
-        self.conv2 = CSTM(channels, channels, num_frames=num_frames, stride=stride)
-        self.cmm = CMM(channels, num_frames=num_frames, stride=stride, reduction=reduction)
+        if options.has_cstm:
+            self.conv2 = CSTM(
+                channels, channels, num_frames=num_frames, stride=stride, options=options
+            )
+        self.cmm = (
+            CMM(channels, num_frames=num_frames, stride=stride, options=options)
+            if options.has_cmm
+            else None
+        )
+        self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         identity = frames if self.downsample is None else self.downsample(frames)
         features = self.relu(self.bn1(self.conv1(frames)))
         spatiotemporal = self.relu(self.bn2(self.conv2(features)))
-        features = spatiotemporal + self.cmm(features)
-        features = self.bn3(self.conv3(features))
+        if self.cmm is not None:
+            spatiotemporal = self.fusion(spatiotemporal, self.cmm(features))
+        features = self.bn3(self.conv3(spatiotemporal))
         return self.relu(features + identity)
 
 
@@ -157,7 +187,8 @@ class STMBasicBlock(BasicBlock):
     """STM block on ResNet-18's and 34's basic block.
 
     Paper silent. The second 3x3 convolution, which has no stride, becomes the CSTM; the CMM runs
-    beside it on the same features, and the sum goes through the batch normalisation.
+    beside it on the same features, and what they are fused to goes through the batch
+    normalisation.
     """
 
     def __init__(
@@ -167,14 +198,36 @@ class STMBasicBlock(BasicBlock):
         *,
         stride: int = 1,
         num_frames: int,
-        reduction: int = 16,
+        options: STMOptions = PAPER,
     ) -> None:
         super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
-        self.conv2 = CSTM(channels, channels, num_frames=num_frames)
-        self.cmm = CMM(channels, num_frames=num_frames, reduction=reduction)
+        if options.has_cstm:
+            self.conv2 = CSTM(channels, channels, num_frames=num_frames, options=options)
+        self.cmm = (
+            CMM(channels, num_frames=num_frames, options=options) if options.has_cmm else None
+        )
+        self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         identity = frames if self.downsample is None else self.downsample(frames)
         features = self.relu(self.bn1(self.conv1(frames)))
-        features = self.bn2(self.conv2(features) + self.cmm(features))
-        return self.relu(features + identity)
+        spatiotemporal = self.conv2(features)
+        if self.cmm is not None:
+            spatiotemporal = self.fusion(spatiotemporal, self.cmm(features))
+        return self.relu(self.bn2(spatiotemporal) + identity)
+
+
+def stm_layout(
+    plain_block: BlockBuilder,
+    stm_block: type[STMBottleneck] | type[STMBasicBlock],
+    blocks_per_stage: Sequence[int],
+    *,
+    options: STMOptions,
+) -> list[list[BlockBuilder]]:
+    """Which blocks are STM blocks (Table 9): by `stages` and `blocks`, all sixteen in STM-50."""
+    with_stm: BlockBuilder = partial(stm_block, options=options)
+    layout = []
+    for stage, num_blocks in zip(STAGES, blocks_per_stage, strict=True):
+        num_stm = options.num_blocks(stage, num_blocks)
+        layout.append([with_stm] * num_stm + [plain_block] * (num_blocks - num_stm))
+    return layout

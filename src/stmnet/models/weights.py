@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stmnet.errors import CheckpointError
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
-TEMPORAL_PARTS = (".temporal.", ".cmm.")
+TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.")
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,23 @@ Builders differ in their literal numbers only. Parameters they share:
 - `num_frames`: T, the frames it sees of a clip.
 - `width`: channels of the stem, 64 in the papers. Smaller makes the whole network narrower.
 - `dropout`: probability of the dropout before the classifier.
-- `reduction`: r, the factor by which STM's motion module reduces its channels (16 in the paper).
+
+The options of STM's variants are those of `stmnet.models.stm_options.STMOptions`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from stmnet.errors import UnknownModelError
+from stmnet.models.options import check_options, nearest
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
-from stmnet.models.stm import STMBasicBlock, STMBottleneck
+from stmnet.models.stm import STMBasicBlock, STMBottleneck, stm_layout
+from stmnet.models.stm_options import Convolution, Fusion, Kernels, Modules, STMOptions
 from stmnet.models.tsm import TSMBasicBlock, TSMBottleneck, every_second_block
 from stmnet.models.weights import load_backbone
 
@@ -48,12 +49,35 @@ def stm(
     num_frames: int = 8,
     width: int = 64,
     dropout: float = 0.5,
-    reduction: int = 16,
+    modules: Modules = STMOptions.modules,
+    fusion: Fusion = STMOptions.fusion,
+    kernels: Kernels = STMOptions.kernels,
+    stages: Sequence[int] = STMOptions.stages,
+    blocks: int | None = STMOptions.blocks,
+    cstm_temporal: Convolution = STMOptions.cstm_temporal,
+    cstm_spatial: Convolution = STMOptions.cstm_spatial,
+    cmm_transform: Convolution = STMOptions.cmm_transform,
+    reduction: int = STMOptions.reduction,
 ) -> ResNet:
-    """STM: every residual block is an STM block (section 3.4)."""
-    block = partial(STMBasicBlock if depth < 50 else STMBottleneck, reduction=reduction)
+    """STM: every residual block is an STM block (section 3.4), or its variant by the options."""
+    options = STMOptions(
+        modules=modules,
+        fusion=fusion,
+        kernels=kernels,
+        stages=tuple(stages),
+        blocks=blocks,
+        cstm_temporal=cstm_temporal,
+        cstm_spatial=cstm_spatial,
+        cmm_transform=cmm_transform,
+        reduction=reduction,
+    )
     return ResNet(
-        every_block(block, BLOCKS_PER_STAGE[depth]),
+        stm_layout(
+            BasicBlock if depth < 50 else Bottleneck,
+            STMBasicBlock if depth < 50 else STMBottleneck,
+            BLOCKS_PER_STAGE[depth],
+            options=options,
+        ),
         num_classes=num_classes,
         num_frames=num_frames,
         width=width,
@@ -120,20 +144,7 @@ def build_model(
 
 
 def check_model(name: str, options: dict[str, Any]) -> None:
-    """Raise `UnknownModelError` where `name` or one of its `options` does not exist."""
+    """Raise `UnknownModelError` where `name` or one of its `options` does not exist or fit."""
     if name not in MODELS:
-        raise UnknownModelError(f"unknown model {name!r}.{_nearest(name, list(MODELS))}")
-    allowed = _options(MODELS[name])
-    for option in options:
-        if option not in allowed:
-            raise UnknownModelError(f"{name} has no option {option!r}.{_nearest(option, allowed)}")
-
-
-def _options(builder: Callable[..., nn.Module]) -> list[str]:
-    fixed = {"num_classes", "num_frames"}
-    return [name for name in inspect.signature(builder).parameters if name not in fixed]
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    matches = get_close_matches(word, known, n=1)
-    return f" Did you mean {matches[0]!r}?" if matches else f" Known: {', '.join(known)}."
+        raise UnknownModelError(f"unknown model {name!r}.{nearest(name, list(MODELS))}")
+    check_options(name, MODELS[name], options)

@@ -1,0 +1,70 @@
+"""The parts that the paper's ablations put in the place of STM's own (Tables 7, 8 and 10)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stmnet.models.temporal import convolve_over_time, part_shift
+
+
+class OrdinaryTemporalConv(nn.Module):
+    """Eq. 1 as an ordinary convolution (Table 10): every channel sees all of them over time.
+
+    It starts as the channel-wise one does: other channels weigh nothing at first.
+    """
+
+    def __init__(self, channels: int, *, num_frames: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+        self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * part_shift(channels))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return convolve_over_time(frames, self.weight, self.num_frames)
+
+
+class LowFrequency(nn.Module):
+    """Eq. 1 with its kernels fixed at [0, 1, 1] (Table 8): a frame plus the next, Eq. 7's F[0]."""
+
+    def __init__(self, channels: int, *, num_frames: int) -> None:
+        super().__init__()
+        self.num_frames = num_frames
+        kernels = torch.tensor([0.0, 1.0, 1.0]).view(1, 1, 3, 1).repeat(channels, 1, 1, 1)
+        # Not part of the weights: no file that is loaded can change what is fixed.
+        self.register_buffer("weight", kernels, persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return convolve_over_time(frames, self.get_buffer("weight"), self.num_frames)
+
+
+class OrdinaryTransform(nn.Module):
+    """Eq. 2's transform as an ordinary 3x3 convolution (Table 10); it starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.dirac_(torch.zeros(channels, channels, 3, 3)))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return F.conv2d(frames, self.weight, padding=1)
+
+
+class Sum(nn.Module):
+    """Fusion by element-wise summation, the paper's own (section 3.4)."""
+
+    def forward(self, spatiotemporal: Tensor, motion: Tensor) -> Tensor:
+        return spatiotemporal + motion
+
+
+class Concatenation(nn.Module):
+    """Fusion by concatenation and a 1x1 convolution, 2C -> C (Table 7).
+
+    Paper silent: batch normalisation after it (none) and its start (that of every convolution).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels, channels, 1, bias=False)
+
+    def forward(self, spatiotemporal: Tensor, motion: Tensor) -> Tensor:
+        return self.mix(torch.cat([spatiotemporal, motion], dim=1))
