@@ -4,7 +4,7 @@
 
 Everything runs in one process pinned to one core with one decoding thread. In every round each
 reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
-readers take turns, and the medians of CPU time are shown. A reader that is not installed is left
+readers take turns; shown are medians of CPU time and of the ratios by round. A reader that is left
 out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared libraries). Before the
 first round every reader's frames are compared with PyAV's.
 """
@@ -16,7 +16,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -92,10 +92,11 @@ def read_with_torchcodec(path: Path, choose: Choose) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one file: every reader's clips per second, and stmnet's over the best of the others'."""
+    """Of one file: every reader's clips per second, and by how much stmnet is quicker."""
 
     clips_per_second: dict[str, float]
     over_best_peer: float
+    over_pyav: float
 
 
 READERS: dict[str, tuple[str, Reader]] = {
@@ -122,17 +123,17 @@ def main() -> None:
     print(f"{'clips/s':28}" + "".join(f"{name:>11}" for name in readers) + "  over best peer")
     results: dict[str, Result] = {}
     for path in arguments.files:
-        rates = measure(path, readers, arguments.rounds)
-        best_peer = max(rate for name, rate in rates.items() if name != "stmnet")
-        ratio = rates["stmnet"] / best_peer
+        seconds = measure(path, readers, arguments.rounds)
+        rates = {name: 1 / statistics.median(times) for name, times in seconds.items()}
+        over = {name: median_ratio(seconds[name], seconds["stmnet"]) for name in readers}
+        best_peer = min(ratio for name, ratio in over.items() if name != "stmnet")
         row = "".join(f"{rate:11.1f}" for rate in rates.values())
-        print(f"{path.name[-28:]:28}{row}{ratio:9.2f}", flush=True)
-        results[path.name] = Result(rates, ratio)
+        print(f"{path.name[-28:]:28}{row}{best_peer:9.2f}", flush=True)
+        results[path.name] = Result(rates, best_peer, over["PyAV"])
 
-    rates_by_file = {name: result.clips_per_second for name, result in results.items()}
-    over_best = statistics.geometric_mean(r.over_best_peer for r in results.values())
-    over_pyav = statistics.geometric_mean(r["stmnet"] / r["PyAV"] for r in rates_by_file.values())
-    slowest = min(results, key=lambda name: rates_by_file[name]["stmnet"])
+    over_best = statistics.geometric_mean(result.over_best_peer for result in results.values())
+    over_pyav = statistics.geometric_mean(result.over_pyav for result in results.values())
+    slowest = min(results, key=lambda name: results[name].clips_per_second["stmnet"])
     print(f"geometric mean over the best peer of each file  {over_best:.2f}")
     print(f"geometric mean over plain PyAV                  {over_pyav:.2f}")
     print(f"slowest file                                    {slowest}")
@@ -163,22 +164,29 @@ def as_table(results: dict[str, Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, float]:
-    """Clips per second of every reader, by the median of the rounds."""
+def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, list[float]]:
+    """The seconds of CPU time that every reader took in every round."""
     expected = read_with_pyav(path, random_segments(0))
     for name, reader in readers.items():
         frames = reader(path, random_segments(0))
         # Other builds of FFmpeg convert colours a little differently.
-        largest = np.abs(frames.astype(int) - expected).mean()
-        if frames.shape != expected.shape or largest > 3:
-            print(f"  {name} returns other frames of {path.name} (mean difference {largest:.1f})")
+        difference = np.abs(frames.astype(int) - expected).mean()
+        if frames.shape != expected.shape or difference > 3:
+            print(f"  {name} returns other frames of {path.name} (difference {difference:.1f})")
     seconds: dict[str, list[float]] = {name: [] for name in readers}
+    order = list(readers)
     for number in range(rounds):
-        for name, reader in readers.items():
+        for name in order:
             start = time.process_time()
-            reader(path, random_segments(number))
+            readers[name](path, random_segments(number))
             seconds[name].append(time.process_time() - start)
-    return {name: 1 / statistics.median(times) for name, times in seconds.items()}
+        order.append(order.pop(0))
+    return seconds
+
+
+def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
+    """By round, so that a machine whose speed changes slows both."""
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
 def random_segments(seed: int) -> Choose:
