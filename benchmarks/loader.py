@@ -40,10 +40,11 @@ class DecodingOnly(TrainingClips):
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)  # type: ignore[arg-type]
         self.view = discard  # type: ignore[assignment]
+        self.colors = None
 
 
 def discard(frames: torch.Tensor, label: int) -> tuple[torch.Tensor, int]:
-    return frames.new_zeros(1), label
+    return frames.new_zeros(1, 3, 1, 1), label
 
 
 def main() -> None:

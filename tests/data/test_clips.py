@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from stmnet.data.clips import (
+    Batch,
     EpochSampler,
     EvaluationClips,
     TrainingClips,
@@ -53,16 +54,17 @@ def training_loader(
     )
 
 
-def epoch_of(loader: TrainingLoader, epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def epoch_of(loader: TrainingLoader, epoch: int) -> list[Batch]:
     loader.epoch_sampler.set_epoch(epoch)
-    return [(batch.frames, batch.labels) for batch in loader]
+    return list(loader)
 
 
-def assert_same(first: list, second: list) -> None:
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
     assert len(first) == len(second) > 0
-    for (frames, labels), (other_frames, other_labels) in zip(first, second, strict=True):
-        assert torch.equal(frames, other_frames)
-        assert torch.equal(labels, other_labels)
+    for ours, theirs in zip(first, second, strict=True):
+        assert torch.equal(ours.frames, theirs.frames)
+        assert torch.equal(ours.labels, theirs.labels)
+        assert torch.equal(ours.colors, theirs.colors)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -79,9 +81,17 @@ def test_samples_do_not_depend_on_workers_or_on_the_global_generator(clip_list: 
 def test_epochs_and_seeds_differ(clip_list: ClipList) -> None:
     loader = training_loader(clip_list)
     first, second = epoch_of(loader, 0), epoch_of(loader, 1)
-    assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
+    for name in ("frames", "colors"):
+        assert not any(
+            torch.equal(getattr(a, name), getattr(b, name))
+            for a, b in zip(first, second, strict=True)
+        )
     other = epoch_of(training_loader(clip_list, seed=2), 0)
-    assert not all(torch.equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
+    for name in ("frames", "colors"):
+        assert not any(
+            torch.equal(getattr(a, name), getattr(b, name))
+            for a, b in zip(first, other, strict=True)
+        )
 
 
 def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
@@ -91,7 +101,7 @@ def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
     left.num_batches_trained = 2
     resumed = training_loader(clip_list)
     resumed.load_state_dict(left.state_dict())
-    assert_same(whole[2:], [(batch.frames, batch.labels) for batch in resumed])
+    assert_same(whole[2:], list(resumed))
     assert len(epoch_of(resumed, epoch=4)) == len(whole), "the next epoch is whole again"
 
 
@@ -102,7 +112,7 @@ def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
     resumed = training_loader(clip_list)
     resumed.load_state_dict(left.state_dict())
     expected = epoch_of(training_loader(clip_list), epoch=4)
-    assert_same(expected, [(batch.frames, batch.labels) for batch in resumed])
+    assert_same(expected, list(resumed))
 
 
 def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
@@ -142,11 +152,52 @@ def test_two_views_are_distortions_of_frames_decoded_once(
     assert batch.frames.dtype == torch.uint8
     assert batch.labels.shape == (7,)
     assert not any(torch.equal(first, second) for first, second in batch.frames)
+    assert batch.colors.shape == (7, 2, 3, 6)
+    assert not any(torch.equal(first, second) for first, second in batch.colors)
     # Undistorted, both views are the same frames.
-    clips.view.crop = clips.view.colors = torch.nn.Identity()
+    clips.view.crop = torch.nn.Identity()
     for index in range(7):
         frames = clips[0, index].frames
         assert torch.equal(frames[0], frames[1])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_holds_its_samples_whatever_lies_last_in_memory(
+    clip_list: ClipList, num_workers: int
+) -> None:
+    loader = training_loader(clip_list, num_workers, batch_size=7)
+    loader.epoch_sampler.set_epoch(1)
+    (batch,) = loader
+    order = [index for _, index in loader.epoch_sampler]
+    assert batch.frames.movedim(-3, -1).is_contiguous()
+    clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=1)
+    for index, frames, label, colors in zip(
+        order, batch.frames, batch.labels, batch.colors, strict=True
+    ):
+        sample = clips[1, index]
+        assert torch.equal(frames, sample.frames)
+        assert torch.equal(colors, sample.colors)
+        assert label == sample.label
+
+
+def test_colors_are_drawn_after_the_crop_and_the_flip(clip_list: ClipList) -> None:
+    # Frames and labels of a seed do not hang on whether there are colours at all.
+    plain = AugmentationRecipe(
+        brightness=0.0, contrast=0.0, saturation=0.0, grayscale_probability=0.0
+    )
+    for num_views in (1, 2):
+        both = [
+            TrainingClips(
+                clip_list, PREPROCESSING, augmentation, sampling="segments", seed=1,
+                num_views=num_views,
+            )
+            for augmentation in (AUGMENTATION, Augmentation(**asdict(plain)))
+        ]  # fmt: skip
+        for index in range(7):
+            colored, uncolored = (clips[3, index] for clips in both)
+            assert uncolored.colors is None
+            assert torch.equal(colored.frames, uncolored.frames)
+            assert colored.label == uncolored.label
 
 
 def test_the_sampling_goes_by_its_name(
@@ -192,13 +243,14 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
     clips = (*clip_list.clips[:2], Clip(broken, 1))
     damaged = ClipList(clips, clip_list.label_names, clip_list.mirrored)
     (batch,) = training_loader(damaged, num_workers=1, batch_size=3)
-    assert len(batch.frames) == len(batch.labels) == 2
+    assert len(batch.frames) == len(batch.labels) == len(batch.colors) == 2
     assert len(batch.unreadable) == 1
     assert batch.unreadable[0].startswith(f"{broken}: not a readable video")
     nothing = collate(
         [TrainingClips(damaged, PREPROCESSING, AUGMENTATION, sampling="segments", seed=0)[0, 2]]
     )
     assert len(nothing.frames) == len(nothing.labels) == 0
+    assert nothing.colors is None
 
 
 def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import permutations
 
 import pytest
 import torch
 from torchvision.transforms import v2
 
+from stmnet.data.colors import compose_colors
 from stmnet.data.records import ClipList
-from stmnet.data.transforms import Augmentation, ClipColorJitter, Preprocessing, RandomMirror
+from stmnet.data.transforms import Augmentation, Preprocessing, RandomMirror
 from stmnet.errors import DatasetError
 from stmnet.training.recipe import AugmentationRecipe
 from tests.data.statistics import assert_drawn_from, uniform
@@ -31,9 +31,7 @@ def augmentation(**differing: object) -> Augmentation:
 @pytest.mark.parametrize("crop", ["multi_scale", "scale_jitter"])
 @pytest.mark.parametrize("num_views", [1, 2])
 def test_all_frames_of_a_clip_share_every_draw(crop: str, num_views: int) -> None:
-    distortions = augmentation(
-        crop=crop, short_sides=[34, 36, 40], grayscale_probability=0.5, hue=0.1
-    )
+    distortions = augmentation(crop=crop, short_sides=[34, 36, 40])
     view = distortions.view(32, mirrored_labels=[0, 1], num_views=num_views)
     seen = set()
     for seed in range(30):
@@ -44,7 +42,7 @@ def test_all_frames_of_a_clip_share_every_draw(crop: str, num_views: int) -> Non
         for clip in frames.view(num_views, 4, 3, 32, 32):
             assert all(torch.equal(frame, clip[0]) for frame in clip[1:])
             seen.add(clip.sum().item())
-    assert len(seen) > 20 * num_views, "clips differ from each other, and so do views"
+    assert len(seen) > 15 * num_views, "clips differ from each other, and so do views"
 
 
 def test_scale_jitter_is_torchvisions_transforms_in_this_order() -> None:
@@ -60,15 +58,13 @@ def test_scale_jitter_is_torchvisions_transforms_in_this_order() -> None:
         expected = v2.RandomCrop(32)(v2.RandomShortestSize([34, 40])(noise()))
         is_flipped = bool(torch.rand(()) < 0.5)
         expected = expected.flip(-1) if is_flipped else expected
-        expected = v2.RandomGrayscale(0.1)(v2.ColorJitter(0, 0, 0, 0)(expected))
         assert torch.equal(frames, expected)
         assert label == int(is_flipped)
         assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_two_views_are_flipped_together_and_cropped_apart() -> None:
-    plain = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "grayscale_probability": 0.0}
-    view = augmentation(**plain).view(32, mirrored_labels=[1, 0], num_views=2)
+    view = augmentation().view(32, mirrored_labels=[1, 0], num_views=2)
     # Brighter to the right: a flip shows in whatever crop.
     ramp = torch.arange(60, dtype=torch.uint8).mul(4).expand(4, 3, 40, 60)
     torch.manual_seed(0)
@@ -109,12 +105,9 @@ def test_mirror_flips_frames_and_label_together(probability: float) -> None:
     assert_drawn_from(flips, {flip: share for flip, share in shares.items() if share})
 
 
-def test_every_other_draw_is_as_its_strength_says() -> None:
-    view = augmentation(
-        crop="scale_jitter", short_sides=[34, 36, 40], hue=0.1, grayscale_probability=0.2
-    ).view(32, mirrored_labels=[0])
+def test_scale_jitter_is_drawn_evenly() -> None:
+    view = augmentation(crop="scale_jitter", short_sides=[34, 36, 40]).view(32, mirrored_labels=[0])
     shortest, crop = view.crop.transforms
-    jitter, grayscale = view.colors.transforms
     frames = noise(1)
     torch.manual_seed(0)
     heights = [shortest.make_params([frames])["size"][0] for _ in range(600)]
@@ -122,79 +115,6 @@ def test_every_other_draw_is_as_its_strength_says() -> None:
     corners = [crop.make_params([frames[..., :35, :36]]) for _ in range(2000)]
     places = [(corner["top"], corner["left"]) for corner in corners]
     assert_drawn_from(places, uniform((top, left) for top in range(4) for left in range(5)))
-    factors = [jitter.make_params([frames]) for _ in range(2000)]
-    for name, low, width in [
-        ("brightness_factor", 0.8, 0.4),
-        ("contrast_factor", 0.8, 0.4),
-        ("saturation_factor", 0.8, 0.4),
-        ("hue_factor", -0.1, 0.2),
-    ]:
-        tenths = [int((factor[name] - low) / width * 10) for factor in factors]
-        assert_drawn_from(tenths, uniform(range(10)))
-    orders = [tuple(factor["fn_idx"].tolist()) for factor in factors]
-    assert_drawn_from(orders, uniform(permutations(range(4))))
-    grays = [bool((r := grayscale(frames))[:, 0].equal(r[:, 1])) for _ in range(1000)]
-    assert_drawn_from(grays, {True: 0.2, False: 0.8})
-
-
-def test_color_jitter_pixel_by_pixel() -> None:
-    frames = noise(1, 3, 4).repeat(2, 1, 1, 1)
-    frames[1] = frames[1] // 2
-    jitter = ClipColorJitter(0.5, 0.5, 0.5, 0.0)
-    for order in permutations(range(3)):
-        params = {
-            "fn_idx": torch.tensor([*order, 3]),
-            "brightness_factor": 1.3,
-            "contrast_factor": 0.6,
-            "saturation_factor": 1.4,
-            "hue_factor": None,
-        }
-        result = jitter.transform(frames, params)
-        for frame, jittered in zip(frames.tolist(), result.tolist(), strict=True):
-            pixels = [
-                [float(frame[channel][y][x]) for channel in range(3)]
-                for y in range(3)
-                for x in range(4)
-            ]
-            for step in order:
-                gray = [0.2989 * r + 0.587 * g + 0.114 * b for r, g, b in pixels]
-                mean = sum(gray) / len(gray)
-                for pixel, own_gray in zip(pixels, gray, strict=True):
-                    for channel in range(3):
-                        value = pixel[channel]
-                        value = [
-                            value * 1.3,
-                            value * 0.6 + mean * 0.4,
-                            value * 1.4 - own_gray * 0.4,
-                        ][step]
-                        pixel[channel] = min(max(value, 0.0), 255.0)
-            flat = [
-                [jittered[channel][y][x] for channel in range(3)]
-                for y in range(3)
-                for x in range(4)
-            ]
-            for pixel, ours in zip(pixels, flat, strict=True):
-                assert ours == pytest.approx(pixel, abs=0.51)
-
-
-@pytest.mark.parametrize("hue", [0.0, 0.2])
-def test_color_jitter_is_torchvisions_but_for_rounding(hue: float) -> None:
-    frames = noise(2)
-    # Smooth, as pictures are: the hue of noise near gray turns on a single level.
-    frames = v2.functional.gaussian_blur(frames, [15, 15])
-    for seed in range(30):
-        torch.manual_seed(seed)
-        ours = ClipColorJitter(0.2, 0.2, 0.2, hue)(frames)
-        state = torch.get_rng_state()
-        torch.manual_seed(seed)
-        theirs = v2.ColorJitter(0.2, 0.2, 0.2, hue)(frames)
-        assert torch.equal(torch.get_rng_state(), state), "the same draws"
-        assert (ours.int() - theirs.int()).abs().max() <= (4 if hue == 0 else 9)
-
-
-def test_no_color_jitter_changes_nothing() -> None:
-    frames = noise()
-    assert ClipColorJitter(0.0, 0.0, 0.0, 0.0)(frames) is frames
 
 
 def test_center_view_is_the_middle_of_the_scaled_frame() -> None:
@@ -211,6 +131,15 @@ def test_normalisation_by_hand() -> None:
     clips = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 3, 1, 1)
     result = SMALL.normalize(clips).flatten()
     expected = [(0 / 255 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    torch.testing.assert_close(result, torch.tensor(expected))
+
+
+def test_colors_come_before_the_normalisation() -> None:
+    # 200 twice as bright is clipped to 255, and only then made to have mean zero.
+    clips = torch.tensor([200, 50, 0], dtype=torch.uint8).view(1, 1, 3, 1, 1)
+    colors = compose_colors([("brightness", 2.0)]).unsqueeze(0)
+    result = SMALL.normalize(clips, colors).flatten()
+    expected = [(1 - 0.485) / 0.229, (100 / 255 - 0.456) / 0.224, (0 - 0.406) / 0.225]
     torch.testing.assert_close(result, torch.tensor(expected))
 
 

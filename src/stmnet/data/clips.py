@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from stmnet.data.choices import Sampling
 from stmnet.data.reading import read_center, read_clip
@@ -29,26 +29,30 @@ EpochAndClip = tuple[int, int]
 class Sample(NamedTuple):
     """`frames` (T, 3, H, W) uint8 and `label`, or why there are none: `unreadable`, one line.
 
-    Of several views the frames are (V, T, 3, H, W).
+    `colors` (3, 6) are for the device to apply (`stmnet.data.colors`); None leaves them as they
+    are. Of several views the frames are (V, T, 3, H, W) and the colours (V, 3, 6).
 
     A worker process hands problems over as text: exceptions lose their type on the way.
     """
 
     frames: Tensor | None
     label: int
+    colors: Tensor | None = None
     unreadable: str | None = None
 
 
 class Batch(NamedTuple):
     """`frames` (N, T, 3, H, W) uint8, `labels` (N,) int64, and the clips that are missing.
 
-    Of several views a clip the frames are (N, V, T, 3, H, W).
+    `colors` are (N, 3, 6), or None, as in `Sample`. Of several views a clip the frames are
+    (N, V, T, 3, H, W) and the colours (N, V, 3, 6). In memory the three channels lie last.
 
     N may be less than the batch size, even 0, where clips could not be read.
     """
 
     frames: Tensor
     labels: Tensor
+    colors: Tensor | None
     unreadable: list[str]
 
 
@@ -74,6 +78,8 @@ class TrainingClips(Dataset[Sample]):
         self.sample_indices = SAMPLINGS[sampling]
         self.by_time = preprocessing.by_time
         self.seed = seed
+        self.num_views = num_views
+        self.colors = augmentation.colors()
         self.view = augmentation.view(
             preprocessing.crop_size,
             mirrored_labels=clip_list.mirrored_labels(),
@@ -94,11 +100,19 @@ class TrainingClips(Dataset[Sample]):
         try:
             frames = read_clip(clip, choose_indices, by_time=self.by_time)
         except VideoError as error:
-            return Sample(None, clip.label, str(error))
+            return Sample(None, clip.label, unreadable=str(error))
         # torchvision's transforms draw from the global generator: lend it the sample's state.
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator.get_state())
-            return Sample(*self.view(frames, clip.label))
+            frames, label = self.view(frames, clip.label)
+            return Sample(frames, label, self._draw_colors())
+
+    def _draw_colors(self) -> Tensor | None:
+        if self.colors is None:
+            return None
+        if self.num_views == 1:
+            return self.colors.draw()
+        return torch.stack([self.colors.draw() for _ in range(self.num_views)])
 
 
 class EvaluationClips(Dataset[Sample]):
@@ -117,7 +131,7 @@ class EvaluationClips(Dataset[Sample]):
         try:
             frames = read_center(clip, self.preprocessing)
         except VideoError as error:
-            return Sample(None, clip.label, str(error))
+            return Sample(None, clip.label, unreadable=str(error))
         return Sample(self.view(frames), clip.label)
 
 
@@ -125,19 +139,20 @@ def collate(samples: list[Sample]) -> Batch:
     """Stack the samples that could be read; carry along why the others could not."""
     frames = [sample.frames for sample in samples if sample.frames is not None]
     labels = [sample.label for sample in samples if sample.frames is not None]
+    colors = [sample.colors for sample in samples if sample.colors is not None]
     return Batch(
         frames=_stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
         labels=torch.tensor(labels, dtype=torch.int64),
+        colors=torch.stack(colors) if colors else None,
         unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
     )
 
 
 def _stack(frames: list[Tensor]) -> Tensor:
-    if get_worker_info() is None:
-        return torch.stack(frames)
-    # Straight into memory that the trainer sees: else the batch is copied there once more.
-    stacked = torch.empty((len(frames), *frames[0].shape), dtype=frames[0].dtype)
-    return torch.stack(frames, out=stacked.share_memory_())
+    # As decoded and cropped frames lie in memory, channels last: to turn them costs more than to
+    # copy them. In a worker, torch's own function copies straight to where the trainer reads.
+    stacked: Tensor = default_collate([clip.movedim(-3, -1) for clip in frames])
+    return stacked.movedim(-1, -3)
 
 
 class EpochSampler(Sampler[EpochAndClip]):

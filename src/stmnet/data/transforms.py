@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from stmnet.data.choices import Crop, NumCropPositions
+from stmnet.data.colors import RandomColors, apply_colors
 from stmnet.data.crops import MultiScaleCrop, ThreeCrops
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -48,12 +47,15 @@ class Preprocessing:
         """The transform of section 4.2's three crops: (T, 3, H, W) -> (3, T, 3, crop, crop)."""
         return v2.Compose([v2.Resize(self.short_side, antialias=True), ThreeCrops(self.crop_size)])
 
-    def normalize(self, clips: Tensor) -> Tensor:
-        """(..., 3, H, W) uint8 in [0, 255] -> float32, about zero mean and unit variance."""
+    def normalize(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
+        """(..., 3, H, W) in [0, 255] -> float32, about zero mean and unit variance.
+
+        With `colors`, as `apply_colors` takes them, these are applied first.
+        """
         shape = (3, 1, 1)
         mean = torch.tensor(self.mean, device=clips.device).view(shape)
         std = torch.tensor(self.std, device=clips.device).view(shape)
-        return (clips.float() / 255 - mean) / std
+        return (apply_colors(clips.float(), colors) / 255 - mean) / std
 
 
 class RandomMirror(nn.Module):
@@ -73,73 +75,27 @@ class RandomMirror(nn.Module):
         return frames.flip(-1), self.mirrored_labels[label]
 
 
-class ClipColorJitter(v2.ColorJitter):  # type: ignore[misc]  # torchvision has no types
-    """torchvision's ColorJitter for uint8 clips (T, 3, H, W): its draws, three times as quick.
-
-    A frame passes through all adjustments as floats that stay in the cache, and is rounded once
-    at the end; torchvision makes a new uint8 clip, rounded down, at each. The two differ by a few
-    levels of 255.
-    """
-
-    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
-        brightness = params["brightness_factor"]
-        contrast = params["contrast_factor"]
-        saturation = params["saturation_factor"]
-        hue = params["hue_factor"]
-        if brightness is None and contrast is None and saturation is None and hue is None:
-            return inpt
-        order = params["fn_idx"].tolist()
-        result = torch.empty(inpt.shape, dtype=torch.uint8)
-        frame = torch.empty(inpt.shape[-3:])
-        for source, target in zip(inpt, result, strict=True):
-            frame.copy_(source)
-            for step in order:
-                if step == 0 and brightness is not None:
-                    frame.mul_(brightness)
-                elif step == 1 and contrast is not None:
-                    frame.lerp_(_luma(frame).mean(), 1 - contrast)
-                elif step == 2 and saturation is not None:
-                    frame.lerp_(_luma(frame), 1 - saturation)
-                elif step == 3 and hue is not None:
-                    frame.copy_(F.adjust_hue(frame / 255, hue)).mul_(255)
-                frame.clamp_(0, 255)
-            target.copy_(frame.round_())
-        return result
-
-
-def _luma(frame: Tensor) -> Tensor:
-    """Rec. 601's weighted sum of red, green and blue: (3, H, W) -> (H, W)."""
-    return frame[0].mul(0.2989).add_(frame[1], alpha=0.587).add_(frame[2], alpha=0.114)
-
-
 class Views(nn.Module):
     """One clip and its label -> `num_views` distortions of it, and the label that they share.
 
     (T, 3, H, W) becomes (T, 3, crop, crop), or (num_views, T, 3, crop, crop) where there are more
-    views than one. Every view has its own crop and its own colours.
+    views than one. Every view has its own crop.
 
     Paper silent: whether both distortions of Twins Training may be flipped apart. One draw flips
     all views or none: they share one target (section 3.5), and a flip may change it.
     """
 
-    def __init__(
-        self, crop: v2.Transform, mirror: RandomMirror, colors: v2.Transform, num_views: int
-    ) -> None:
+    def __init__(self, crop: v2.Transform, mirror: RandomMirror, num_views: int) -> None:
         super().__init__()
         if num_views < 1:
             raise ValueError(f"{num_views} views of a clip; there must be at least one")
         self.crop = crop
         self.mirror = mirror
-        self.colors = colors
         self.num_views = num_views
 
     def forward(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
-        if self.num_views == 1:
-            view, label = self.mirror(self.crop(frames), label)
-            return self.colors(view), label
-        cropped = torch.stack([self.crop(frames) for _ in range(self.num_views)])
-        views, label = self.mirror(cropped, label)
-        return torch.stack([self.colors(view) for view in views]), label
+        views = [self.crop(frames) for _ in range(self.num_views)]
+        return self.mirror(views[0] if self.num_views == 1 else torch.stack(views), label)
 
 
 @dataclass(frozen=True)
@@ -176,11 +132,11 @@ class Augmentation:
         else:
             shortest = v2.RandomShortestSize(list(self.short_sides), antialias=True)
             crop = v2.Compose([shortest, v2.RandomCrop(crop_size)])
-        colors = v2.Compose(
-            [
-                ClipColorJitter(self.brightness, self.contrast, self.saturation, self.hue),
-                v2.RandomGrayscale(self.grayscale_probability),
-            ]
-        )
-        mirror = RandomMirror(mirrored_labels, self.flip_probability)
-        return Views(crop, mirror, colors, num_views)
+        return Views(crop, RandomMirror(mirrored_labels, self.flip_probability), num_views)
+
+    def colors(self) -> RandomColors | None:
+        """What draws the colours of a view; None where they stay as they are."""
+        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+        if not any((*strengths, self.grayscale_probability)):
+            return None
+        return RandomColors(*strengths, grayscale_probability=self.grayscale_probability)

@@ -54,15 +54,15 @@ class ActionModule(LightningModule):
         self.validation_top1 = MulticlassAccuracy(num_classes, average="micro")
         self._rng_state: Tensor | None = None
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """(N, T, 3, H, W) uint8 -> logits (N, K)."""
-        return self.network(self.card.preprocessing.normalize(clips))
+    def forward(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
+        """(N, T, 3, H, W) uint8, in training with the `colors` of the batch -> logits (N, K)."""
+        return self.network(self.card.preprocessing.normalize(clips, colors))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
         self._count_unreadable(batch)
         if len(batch.frames) == 0:
             return None
-        logits = self(batch.frames)
+        logits = self(batch.frames, batch.colors)
         loss = F.cross_entropy(logits, batch.labels)
         self.train_top1(logits, batch.labels)
         size = len(batch.labels)
