@@ -157,6 +157,11 @@ def check_recipe(recipe: Recipe) -> None:
     ]:
         if value < 1:
             raise RecipeError(f"{key} is {value}; it must be at least 1.")
+    if not 0 <= recipe.optimizer.warmup_epochs < recipe.optimizer.epochs:
+        raise RecipeError(
+            f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
+            f"optimizer.epochs ({recipe.optimizer.epochs})."
+        )
 
 
 def check_same_recipe(recipe: Recipe, path: Path) -> None:
