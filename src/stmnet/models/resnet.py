@@ -17,11 +17,17 @@ from torch import Tensor, nn
 
 
 class BlockBuilder(Protocol):
-    """What the trunk calls to make a block: one of the classes below, or a class made of them."""
+    """What the trunk calls to make a block: a `Block`'s class, or a function."""
 
     def __call__(
         self, in_channels: int, channels: int, *, stride: int, num_frames: int
-    ) -> BasicBlock | Bottleneck: ...
+    ) -> Block: ...
+
+
+class Block(nn.Module):
+    """A residual block: `channels` inside, `channels * expansion` at its end."""
+
+    expansion: ClassVar[int]
 
 
 def every_block(
@@ -41,7 +47,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential 
     )
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Block):
     """Two 3x3 convolutions, the first one strided (ResNet-18 and 34)."""
 
     expansion: ClassVar[int] = 1
@@ -64,7 +70,7 @@ class BasicBlock(nn.Module):
         return self.relu(features + identity)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """1x1, 3x3 (strided), 1x1 convolutions (ResNet-50 and 101)."""
 
     expansion: ClassVar[int] = 4

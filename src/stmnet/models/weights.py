@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stmnet.errors import CheckpointError
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
-TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.")
+TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".me.")
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,14 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
 
 
 def _imagenet_state_dict(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
     trunk = name.rsplit("_", 1)[-1]
+    if trunk not in list_models():
+        raise CheckpointError(
+            f"{name}: torchvision has no ImageNet weights of its trunk. "
+            "Give the path of a state dict: pretrained=PATH."
+        )
     weights = get_model_weights(trunk).DEFAULT
     try:
         return cast("dict[str, Tensor]", weights.get_state_dict(progress=True))

@@ -23,6 +23,7 @@ from stmnet.models.options import check_options, nearest
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck, stm_layout
 from stmnet.models.stm_options import Convolution, Fusion, Kernels, Modules, STMOptions
+from stmnet.models.tea import TEABottleneck
 from stmnet.models.tsm import TSMBasicBlock, TSMBottleneck, every_second_block
 from stmnet.models.weights import load_backbone
 
@@ -99,6 +100,17 @@ def tsm(
     )
 
 
+def tea(*, num_classes: int, num_frames: int = 8, width: int = 64, dropout: float = 0.5) -> ResNet:
+    """TEA on Res2Net-50, which has the blocks of ResNet-50."""
+    return ResNet(
+        every_block(TEABottleneck, BLOCKS_PER_STAGE[50]),
+        num_classes=num_classes,
+        num_frames=num_frames,
+        width=width,
+        dropout=dropout,
+    )
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsn_resnet18": partial(tsn, 18),
     "tsn_resnet34": partial(tsn, 34),
@@ -112,6 +124,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsm_resnet34": partial(tsm, 34),
     "tsm_resnet50": partial(tsm, 50),
     "tsm_resnet101": partial(tsm, 101),
+    "tea_res2net50": tea,
 }
 
 
