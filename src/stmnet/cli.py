@@ -123,6 +123,20 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--exclusions", type=Path, metavar="FILE", help="write what to leave out")
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
+    added = verb("complexity", complexity, "Count parameters, MACs and memory of a network.")
+    added.add_argument("model", nargs="?", metavar="MODEL", help="a name, as stm_resnet50")
+    added.add_argument("--table", type=int, choices=(4, 10), help="the paper's, beside our counts")
+    added.add_argument("--num-classes", type=int, metavar="K", help="default 174")
+    added.add_argument("--frames", type=int, metavar="T", help="of a clip (default 8)")
+    added.add_argument("--size", type=int, metavar="PIXELS", help="of a frame (default 224)")
+    added.add_argument(
+        "--option", action="append", metavar="NAME=VALUE", help="of the network, as modules=cstm"
+    )
+    added.add_argument(
+        "--modules", type=int, nargs="?", const=2, metavar="DEPTH", help="its parts (default: 2)"
+    )
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+
     added = verb("demo", demo, "See STM read motion where a network without time cannot.")
     added.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
     added.add_argument("--seed", type=int, default=0)
@@ -275,6 +289,30 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         print_table(as_table(report))
     return 0 if report.is_well else 1
+
+
+def complexity(arguments: argparse.Namespace) -> int:
+    """`stmnet complexity MODEL`, or `--table N`: a table, or one JSON object."""
+    from stmnet.models.complexity_table import count_in_words, paper_in_words
+
+    if arguments.table is None:
+        told = count_in_words(
+            arguments.model,
+            num_classes=arguments.num_classes,
+            num_frames=arguments.frames,
+            size=arguments.size,
+            options=arguments.option,
+            depth=arguments.modules,
+        )
+    else:
+        names = ("model", "num_classes", "frames", "size", "option", "modules")
+        given = [name for name in names if getattr(arguments, name) is not None]
+        told = paper_in_words(arguments.table, given=given)
+    if arguments.json:
+        print_json(told.json)
+    else:
+        print_table(told.table)
+    return 0
 
 
 def demo(arguments: argparse.Namespace) -> int:

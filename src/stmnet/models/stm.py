@@ -166,12 +166,10 @@ class STMBottleneck(Bottleneck):
             self.conv2 = CSTM(
                 channels, channels, num_frames=num_frames, stride=stride, options=options
             )
-        self.cmm = (
-            CMM(channels, num_frames=num_frames, stride=stride, options=options)
-            if options.has_cmm
-            else None
-        )
-        self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
+        self.cmm: CMM | None = None
+        if options.has_cmm:
+            self.cmm = CMM(channels, num_frames=num_frames, stride=stride, options=options)
+            self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         identity = frames if self.downsample is None else self.downsample(frames)
@@ -203,10 +201,10 @@ class STMBasicBlock(BasicBlock):
         super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
         if options.has_cstm:
             self.conv2 = CSTM(channels, channels, num_frames=num_frames, options=options)
-        self.cmm = (
-            CMM(channels, num_frames=num_frames, options=options) if options.has_cmm else None
-        )
-        self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
+        self.cmm: CMM | None = None
+        if options.has_cmm:
+            self.cmm = CMM(channels, num_frames=num_frames, options=options)
+            self.fusion = Sum() if options.fusion == "sum" else Concatenation(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         identity = frames if self.downsample is None else self.downsample(frames)
