@@ -45,6 +45,8 @@ def by_definition(frame: torch.Tensor, steps: list[tuple[str, float]]) -> torch.
 
 STEPS = [("brightness", 1.3), ("contrast", 0.6), ("saturation", 1.7), ("gray", 0.0)]
 ORDERS = [list(order) for length in range(1, 5) for order in permutations(STEPS, length)]
+# A second contrast mixes in the mean of a frame that the first has changed.
+ORDERS.append([("contrast", 0.6), ("saturation", 1.7), ("contrast", 1.2)])
 
 
 @pytest.mark.parametrize("steps", ORDERS, ids=lambda steps: "-".join(name for name, _ in steps))
