@@ -4,9 +4,9 @@
 
 Everything runs in one process pinned to one core with one decoding thread. In every round each
 reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
-readers take turns; shown are medians of CPU time and of the ratios by round. What is not installed is
-left out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared libraries). Before the
-first round every reader's frames are compared with PyAV's.
+readers take turns. Shown are medians of CPU time and medians of the rounds' ratios. What is not
+installed is left out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared
+libraries). Before the first round every reader's frames are compared with PyAV's.
 """
 
 from __future__ import annotations

@@ -1,26 +1,27 @@
 """What a training loader costs beside decoding, and whether its workers' memory stays flat.
 
-    python benchmarks/loader.py VIDEOS [--rounds 5] [--minutes 20] [--json F] [--figure F.svg]
+    python benchmarks/loader.py VIDEOS [--rounds 7] [--docs docs]
+    python benchmarks/loader.py VIDEOS --minutes 20 [--docs docs]
 
 VIDEOS is a folder of (prepared) videos. Measured in turn in every round, each with two workers:
 decoding 8 segment frames of every clip and nothing else; the whole loader (decode, augment,
-collate) with one view; and with the two views of Twins Training. The medians of the rounds are
-shown. With --minutes, the whole loader then runs that long, and the proportional memory of its
-workers (their share of what processes share) is read every ten seconds.
+collate) with one view; and with the two views of Twins Training. Shown are the medians of the
+rounds and of their ratios. With --minutes, the whole loader runs that long instead, and the
+proportional memory of its workers (their share of what processes share) is read every ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from decode import median_ratio
+from matplotlib.figure import Figure
+from pages import put_table, save_figure, save_json
 from torch.utils.data import DataLoader
 
 from stmnet.data.clips import Sample, TrainingClips, TrainingLoader
@@ -29,6 +30,7 @@ from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.training.recipe import AugmentationRecipe, DataRecipe
 from stmnet.video.frames import find_videos
 
+COMMAND = "python benchmarks/loader.py"
 NUM_WORKERS = 2
 BATCH_SIZE = 8
 MEMORY_INTERVAL_SECONDS = 10
@@ -51,10 +53,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", type=Path)
     parser.add_argument("--clips", type=int, default=320, help="clips an epoch, videos repeating")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=0.0)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--figure", type=Path, help="draw the memory over time")
+    parser.add_argument("--docs", type=Path, help="write the JSON, figure and table here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -62,45 +63,59 @@ def main() -> None:
     clip_list = ClipList(
         tuple(Clip(videos[number % len(videos)], 0) for number in range(arguments.clips)), ("any",)
     )
+    if arguments.minutes:
+        memory = watch_memory(make_loader(TrainingClips, clip_list), arguments.minutes)
+        if arguments.docs:
+            figures = arguments.docs / "figures"
+            save_json(figures / "loader_memory.json", COMMAND, memory)
+            save_figure(figures / "loader_memory.svg", draw(memory))
+        return
+
+    seconds = measure(clip_list, arguments.rounds)
+    rates = {
+        name: len(clip_list.clips) / statistics.median(times) for name, times in seconds.items()
+    }
+    over_decoding = median_ratio(seconds["decoding alone"], seconds["one view"])
+    two_over_one = median_ratio(seconds["two views"], seconds["one view"])
+    lines = ["| | clips/s |", "|---|---|"]
+    lines += [f"| {name} | {rate:.1f} |" for name, rate in rates.items()]
+    lines += [
+        f"| *the loader's speed, over decoding alone* | {over_decoding:.2f} |",
+        f"| *the cost of two views, over one* | {two_over_one:.2f} |",
+    ]
+    table = "\n".join(lines) + "\n"
+    print(table, end="")
+    if arguments.docs:
+        content = {
+            "videos": len(videos),
+            "rounds": arguments.rounds,
+            "clips_per_second": rates,
+            "loader_over_decoding": over_decoding,
+            "two_views_over_one": two_over_one,
+        }
+        save_json(arguments.docs / "figures" / "loader.json", COMMAND, content)
+        put_table(arguments.docs / "data.md", "loader.py", table)
+
+
+def measure(clip_list: ClipList, rounds: int) -> dict[str, list[float]]:
+    """The seconds that an epoch takes in every round."""
     loaders = {
-        "decoding alone": make_loader(DecodingOnly, clip_list, num_views=1),
-        "one view": make_loader(TrainingClips, clip_list, num_views=1),
+        "decoding alone": make_loader(DecodingOnly, clip_list),
+        "one view": make_loader(TrainingClips, clip_list),
         "two views": make_loader(TrainingClips, clip_list, num_views=2),
     }
     seconds: dict[str, list[float]] = {name: [] for name in loaders}
-    for number in range(arguments.rounds + 1):
+    for number in range(rounds + 1):
         for name, loader in loaders.items():
             start = time.perf_counter()
             run_epoch(loader, number)
             if number > 0:  # the first starts the workers
                 seconds[name].append(time.perf_counter() - start)
-    rates = {name: arguments.clips / statistics.median(times) for name, times in seconds.items()}
-    for name, rate in rates.items():
-        print(f"{name:16} {rate:7.1f} clips/s")
-    over_decoding = rates["one view"] / rates["decoding alone"]
-    two_over_one = rates["one view"] / rates["two views"]
-    print(f"loader over decoding alone   {over_decoding:.2f}")
-    print(f"cost of two views over one   {two_over_one:.2f}")
-    content = {
-        "command": "python benchmarks/loader.py",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "videos": len(videos),
-        "rounds": arguments.rounds,
-        "clips_per_second": rates,
-        "loader_over_decoding": over_decoding,
-        "two_views_over_one": two_over_one,
-    }
-    if arguments.minutes > 0:
-        content["memory"] = watch_memory(loaders["one view"], arguments.minutes)
-        if arguments.figure:
-            draw_memory(content["memory"], arguments.figure)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return seconds
 
 
 def make_loader(
-    kind: type[TrainingClips], clip_list: ClipList, *, num_views: int
+    kind: type[TrainingClips], clip_list: ClipList, *, num_views: int = 1
 ) -> TrainingLoader:
     data = DataRecipe()
     preprocessing = Preprocessing(8, short_side=data.short_side, crop_size=data.crop_size)
@@ -151,20 +166,16 @@ def worker_mebibytes(loader: DataLoader[Sample]) -> float:
     return kibibytes / 1024
 
 
-def draw_memory(memory: dict[str, list[float]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "stmnet"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 2.8), layout="constrained")
-    axes.plot(memory["minutes"], memory["mebibytes"], color="#2a6f97", linewidth=1.5)
+def draw(memory: dict[str, list[float]]) -> Figure:
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(memory["minutes"], memory["mebibytes"], color="#c2410c", linewidth=1.5)
     axes.set_ylim(0, 1.25 * max(memory["mebibytes"]))
     axes.set_xlabel("minutes of loading")
     axes.set_ylabel("MiB, both workers")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
+    axes.grid(color="#e5e7eb", linewidth=0.7)
+    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    return figure
 
 
 if __name__ == "__main__":

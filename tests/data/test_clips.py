@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -278,3 +280,24 @@ def test_class_balanced_resumes_in_mid_epoch_with_the_same_draws() -> None:
     rest.set_epoch(2)
     rest.num_clips_done = 3
     assert list(rest) == list(whole)[3:]
+
+
+def test_a_loader_that_is_still_held_lets_python_end(clip_list: ClipList, tmp_path: Path) -> None:
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from stmnet.data.clips import EvaluationClips, evaluation_loader\n"
+        "from stmnet.data.records import Clip, ClipList\n"
+        "from stmnet.data.transforms import Preprocessing\n"
+        f"clips = ClipList((Clip(Path({str(clip_list.clips[0].video)!r}), 0),) * 8, ('a',))\n"
+        "clips = EvaluationClips(clips, Preprocessing(4, short_side=36, crop_size=32))\n"
+        "loader = evaluation_loader(clips, batch_size=1, num_workers=2, pin_memory=False)\n"
+        "batches = iter(loader)\n"
+        "next(batches)\n"
+        "raise RuntimeError('a mistake in the notebook')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], timeout=60, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("RuntimeError: a mistake in the notebook")

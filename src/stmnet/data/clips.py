@@ -6,7 +6,9 @@ number: the same sample comes whatever the number of workers, and after a resume
 
 from __future__ import annotations
 
+import atexit
 import signal
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -223,6 +225,7 @@ class TrainingLoader(DataLoader[Sample]):
             drop_last=True,
             **_worker_options(num_workers, pin_memory),
         )
+        _close_workers_at_exit(self)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -242,9 +245,11 @@ def evaluation_loader(
     clips: EvaluationClips, *, batch_size: int, num_workers: int, pin_memory: bool
 ) -> DataLoader[Sample]:
     """Batches of all clips in the order of their list."""
-    return DataLoader(
+    loader = DataLoader(
         clips, batch_size=batch_size, shuffle=False, **_worker_options(num_workers, pin_memory)
     )
+    _close_workers_at_exit(loader)
+    return loader
 
 
 def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
@@ -258,6 +263,21 @@ def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
         # run restores.
         "generator": torch.Generator(),
     }
+
+
+def _close_workers_at_exit(loader: DataLoader[Sample]) -> None:
+    """For a loader that is still there when Python ends, as a global or in a traceback is.
+
+    Python itself would send its workers SIGTERM, which they ignore, and wait for them forever.
+    """
+    reference = weakref.ref(loader)
+
+    def close() -> None:
+        loader = reference()
+        if loader is not None and loader._iterator is not None:
+            loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+    atexit.register(close)
 
 
 def _prepare_worker(_: int) -> None:
