@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,8 +15,8 @@ from stmnet.models.stm import (
     STMBasicBlock,
     STMBottleneck,
 )
+from tests.models.loops import eq1_loop, eq2_loop, max_pool_2x2_loop, random_frames, randomize
 
-NUM_CLIPS = 2
 SHAPES = [
     # T, C, H, W: odd and even, one frame, maps that are not square, one pixel
     (1, 16, 5, 4),
@@ -26,50 +24,6 @@ SHAPES = [
     (5, 32, 3, 6),
     (8, 16, 1, 1),
 ]
-
-
-def random_frames(num_frames: int, channels: int, height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(num_frames * 1000 + channels)
-    shape = (NUM_CLIPS * num_frames, channels, height, width)
-    frames = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return frames.contiguous(memory_format=torch.channels_last)
-
-
-def randomize(module: torch.nn.Module) -> torch.nn.Module:
-    """Random weights and batch-norm statistics, so that no part hides behind a neutral start."""
-    generator = torch.Generator().manual_seed(7)
-    for parameter in module.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    for buffer in module.buffers():
-        if buffer.is_floating_point():
-            buffer.data = torch.rand(buffer.shape, generator=generator, dtype=torch.float64) + 0.5
-    return module.double().eval()
-
-
-def eq1_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
-    """G[c, t] = sum over i in -1..1 of K[c, i] F[c, t + i]; zeros outside the clip."""
-    clips = frames.unflatten(0, (-1, num_frames))
-    result = torch.zeros_like(clips)
-    for n, t, c in itertools.product(*map(range, clips.shape[:3])):
-        for i in (-1, 0, 1):
-            if 0 <= t + i < num_frames:
-                result[n, t, c] += kernel[c, i + 1] * clips[n, t + i, c]
-    return result.flatten(0, 1)
-
-
-def eq2_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
-    """H[t, c, h, w] = F[t, c, h, w] - sum over i, j of K[c, i, j] F[t+1, c, h+i, w+j]; 0 last."""
-    clips = features.unflatten(0, (-1, num_frames))
-    _, _, channels, height, width = clips.shape
-    result = torch.zeros_like(clips)
-    for n, t, c in itertools.product(range(len(clips)), range(num_frames - 1), range(channels)):
-        for h, w in itertools.product(range(height), range(width)):
-            moved = torch.zeros((), dtype=clips.dtype)
-            for i, j in itertools.product((-1, 0, 1), repeat=2):
-                if 0 <= h + i < height and 0 <= w + j < width:
-                    moved += kernel[c, i + 1, j + 1] * clips[n, t + 1, c, h + i, w + j]
-            result[n, t, c, h, w] = clips[n, t, c, h, w] - moved
-    return result.flatten(0, 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -111,14 +65,6 @@ def test_cmm_is_equation_2_between_two_1x1_convolutions(
     if stride == 2:
         expected = max_pool_2x2_loop(expected)
     torch.testing.assert_close(module(frames), expected, rtol=0, atol=1e-10)
-
-
-def max_pool_2x2_loop(maps: Tensor) -> Tensor:
-    height, width = -(-maps.shape[2] // 2), -(-maps.shape[3] // 2)
-    result = maps.new_empty((*maps.shape[:2], height, width))
-    for h, w in itertools.product(range(height), range(width)):
-        result[:, :, h, w] = maps[:, :, 2 * h : 2 * h + 2, 2 * w : 2 * w + 2].amax(dim=(2, 3))
-    return result
 
 
 @pytest.mark.parametrize("stride", [1, 2])
