@@ -104,7 +104,7 @@ class ResNet(nn.Module):
 
     `layout` holds, for each of the four stages, what builds each of its blocks, so that every
     block can be of its own kind; `width` is the number of channels of the stem (64 in the papers;
-    smaller makes the whole network narrower).
+    smaller makes the whole network narrower). `strides` are the stages' own.
 
     Paper silent: dropout before the classifier. 0.5 as in the TSN/TSM line.
     """
@@ -117,6 +117,7 @@ class ResNet(nn.Module):
         num_frames: int,
         width: int = 64,
         dropout: float = 0.5,
+        strides: Sequence[int] = (1, 2, 2, 2),
     ) -> None:
         super().__init__()
         self.num_frames = num_frames
@@ -126,10 +127,10 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
         self._in_channels = width
-        self.layer1 = self._stage(layout[0], width, stride=1)
-        self.layer2 = self._stage(layout[1], width * 2, stride=2)
-        self.layer3 = self._stage(layout[2], width * 4, stride=2)
-        self.layer4 = self._stage(layout[3], width * 8, stride=2)
+        self.layer1 = self._stage(layout[0], width, stride=strides[0])
+        self.layer2 = self._stage(layout[1], width * 2, stride=strides[1])
+        self.layer3 = self._stage(layout[2], width * 4, stride=strides[2])
+        self.layer4 = self._stage(layout[3], width * 8, stride=strides[3])
 
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
@@ -172,5 +173,5 @@ class ResNet(nn.Module):
         features = self.layer4(self.layer3(self.layer2(self.layer1(features))))
         features = self.avgpool(features).flatten(1)  # (N*T, C)
         logits = self.fc(self.dropout(features))
-        # (N*T, K) -> (N, T, K) -> (N, K): temporal average pooling
-        return logits.unflatten(0, (-1, self.num_frames)).mean(dim=1)
+        # (N*T, K) -> (N, T, K) -> (N, K): temporal average pooling, of the time steps left
+        return logits.unflatten(0, (clips.shape[0], -1)).mean(dim=1)

@@ -7,24 +7,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def convolve_over_time(frames: Tensor, kernels: Tensor, num_frames: int) -> Tensor:
-    """Convolution over time, zeros beyond both ends of the clip: (N*T, C, H, W) -> the same shape.
-
-    `kernels`: (C, 1, 3, 1), one a channel, or (C, C, 3, 1), every channel seeing all.
+def clips_of(frames: Tensor, num_frames: int) -> Tensor:
+    """(N*T, C, H, W) -> (N, C, T, H*W). In channels_last this is a view: nothing is copied, and an
+    operator over time is a 2D one, which every engine and export format has.
     """
-    num_images, channels, height, width = frames.shape
-    # (N*T, C, H, W) -> (N, C, T, H*W). In channels_last this is a view: nothing is copied,
-    # and the temporal convolution is a 2D one, which every engine and export format has.
-    clips = (
+    _, channels, height, width = frames.shape
+    return (
         frames.permute(0, 2, 3, 1)
         .reshape(-1, num_frames, height * width, channels)
         .permute(0, 3, 1, 2)
     )
-    clips = F.conv2d(clips, kernels, padding=(1, 0), groups=channels // kernels.shape[1])
-    # (N, C, T, H*W) -> (N*T, C, H, W)
-    return (
-        clips.permute(0, 2, 3, 1).reshape(num_images, height, width, channels).permute(0, 3, 1, 2)
-    )
+
+
+def frames_of(clips: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, T, H*W) -> (N*T, C, H, W), the way back."""
+    channels = clips.shape[1]
+    return clips.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+def convolve_over_time(frames: Tensor, kernels: Tensor, num_frames: int) -> Tensor:
+    """Convolution over time, zeros beyond both ends of the clip: (N*T, C, H, W) -> (N*T, C', H, W).
+
+    `kernels`: (C, 1, 3, 1), one a channel, or (C', C, 3, 1), every channel seeing all.
+    """
+    clips = clips_of(frames, num_frames)
+    clips = F.conv2d(clips, kernels, padding=(1, 0), groups=clips.shape[1] // kernels.shape[1])
+    return frames_of(clips, *frames.shape[2:])
 
 
 def part_shift(channels: int) -> Tensor:

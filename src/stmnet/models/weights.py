@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stmnet.errors import CheckpointError
+from stmnet.models.i3d import InflatedConv2d
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
 TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".me.")
@@ -73,6 +74,18 @@ def load_matching(model: nn.Module, state_dict: dict[str, Tensor]) -> LoadReport
     )
 
 
+def inflate(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`state_dict` with the kernels of a 2D network made as long in time as `model` has them."""
+    inflated = dict(state_dict)
+    for name, module in model.named_modules():
+        kernel = state_dict.get(f"{name}.weight")
+        if not isinstance(module, InflatedConv2d) or kernel is None:
+            continue
+        if kernel.shape != module.weight.shape:
+            inflated[f"{name}.weight"] = module.inflate(kernel)
+    return inflated
+
+
 def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
     """Load the trunk's weights from "imagenet" (torchvision) or from a file of weights by name.
 
@@ -84,7 +97,7 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
     else:
         content = read_checkpoint_file(Path(source))
         state_dict = content.get("state_dict", content)
-    report = load_matching(model, state_dict)
+    report = load_matching(model, inflate(model, state_dict))
     gaps = [
         key
         for key in report.missing

@@ -19,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from stmnet.errors import UnknownModelError
+from stmnet.models.i3d import I3D
 from stmnet.models.options import check_options, nearest
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck, stm_layout
@@ -111,6 +112,11 @@ def tea(*, num_classes: int, num_frames: int = 8, width: int = 64, dropout: floa
     )
 
 
+def i3d(*, num_classes: int, num_frames: int = 32, width: int = 64, dropout: float = 0.5) -> I3D:
+    """I3D on ResNet-50, which the paper quotes with 32 frames."""
+    return I3D(num_classes=num_classes, num_frames=num_frames, width=width, dropout=dropout)
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsn_resnet18": partial(tsn, 18),
     "tsn_resnet34": partial(tsn, 34),
@@ -125,6 +131,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsm_resnet50": partial(tsm, 50),
     "tsm_resnet101": partial(tsm, 101),
     "tea_res2net50": tea,
+    "i3d_resnet50": i3d,
 }
 
 
