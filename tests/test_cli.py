@@ -202,11 +202,46 @@ def test_prepare_motion_writes_the_set(capsys: pytest.CaptureFixture[str], tmp_p
     assert len(err.splitlines()) == 1
 
 
+def test_complexity_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["complexity", "stm_resnet18", "--size", 32, "--option", "modules=cmm"]
+    code, out, err = run(capsys, *words, "--modules")
+    assert (code, err) == (0, "")
+    assert "layer4.1" in out
+    assert "one multiplication with its addition is one FLOP" in out
+    code, out, _ = run(capsys, *words, "--json")
+    cost = json.loads(out)
+    assert code == 0
+    assert (cost["size"], cost["options"]) == (32, {"modules": "cmm"})
+    assert cost["macs"] > cost["parameters"] > 11e6
+    code, out, _ = run(capsys, "complexity", "--table", 10)
+    assert code == 0
+    assert len([line for line in out.splitlines() if line.startswith(("CSTM", "CMM"))]) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("complexity", "Name a network or give --table 4 or 10"),
+        ("complexity --table 4 --size 32", "Leave out size."),
+        ("complexity stm_resnet5", "Did you mean 'stm_resnet50'?"),
+        ("complexity stm_resnet18 --option modules", "Write NAME=VALUE."),
+        ("complexity stm_resnet18 --option widht=3", "Did you mean 'width'?"),
+        ("complexity stm_resnet18 --option modules=none --option blocks=1", "Leave blocks out"),
+    ],
+)
+def test_what_complexity_cannot_count_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert message in err
+
+
 def test_help_lists_every_verb_with_one_line() -> None:
     out = subprocess.run(
         [STMNET, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "120"}
     ).stdout
-    for verb in ("predict", "train", "test", "prepare", "demo"):
+    for verb in ("predict", "train", "test", "prepare", "complexity", "demo"):
         (line,) = [line for line in out.splitlines() if line.split()[:1] == [verb]]
         assert len(line.split()) > 3
 

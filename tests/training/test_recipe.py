@@ -137,3 +137,11 @@ def test_known_keys_are_all_there() -> None:
     keys = known_keys()
     assert {"seed", "model.name", "data.max_unreadable", "optimizer.milestones"} <= set(keys)
     assert "model" not in keys
+
+
+def test_options_of_a_network_are_numbers_words_and_lists(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {options: {modules: cstm, stages: [2, 3], blocks: 1}}\n")
+    options = {"modules": "cstm", "stages": [2, 3], "blocks": 1}
+    assert load_recipe(path).model.options == options
+    changed = load_recipe(path, ["--model.options.stages", "[5]"]).model.options
+    assert changed == options | {"stages": [5]}

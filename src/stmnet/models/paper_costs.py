@@ -119,7 +119,7 @@ TABLE_4 = (
         "stm_resnet34",
         PaperFigure("29.4G"),
         PaperFigure("20.5M"),
-        remark=BELOW_RESNET,
+        remark=f"FLOPs: the paper's are a plain ResNet-34's; {BELOW_RESNET}",
     ),
     PaperCost("STM-50, 8 frames", "stm_resnet50", PaperFigure("33.3G"), PaperFigure("24.0M")),
     PaperCost("STM-50, 16 frames", "stm_resnet50", PaperFigure("66.5G"), num_frames=16),

@@ -25,7 +25,7 @@ class ModelRecipe:
     name: str = "stm_resnet50"
     num_frames: int = 8
     pretrained: str | None = None
-    options: dict[str, int | float] = field(default_factory=dict)
+    options: dict[str, int | float | str | list[int]] = field(default_factory=dict)
 
 
 @dataclass
