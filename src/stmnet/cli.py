@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="stmnet",
         description="Recognise actions in video with STM, a 2D network.",
     )
-    parser.add_argument("--version", action="version", version=f"stmnet {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"stmnet {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show a traceback on errors")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

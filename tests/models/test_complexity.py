@@ -76,7 +76,8 @@ def test_peak_memory_of_tsn_is_that_of_its_first_block() -> None:
     channel = 8 * 56 * 56 * 4
     peak = measure("tsn_resnet50").peak_activation_bytes
     clip = 8 * 3 * 224 * 224 * 4
-    assert 3 * 256 * channel < peak <= (3 * 256 + 2 * 64) * channel + 2 * clip
+    normalising = 2 * 256 * 4  # what batch normalisation keeps beside its result
+    assert 3 * 256 * channel < peak <= (3 * 256 + 2 * 64) * channel + 2 * clip + normalising
 
 
 # What fvcore 0.1.5 counts for the same networks, 8 frames of 224 x 224 and 174 classes, less what
