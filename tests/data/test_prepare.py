@@ -395,7 +395,8 @@ def test_ctrl_c_stops_in_one_line_and_cleans_up(
     said, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert said == ""
-    (line,) = errors.splitlines()
+    assert len(errors.splitlines()) == 1, errors
+    line = errors.strip()
     assert "of 36 videos are finished and kept. The same command goes on." in line
     assert not list(out.rglob(".*.partial"))
 

@@ -253,7 +253,7 @@ def test_what_is_no_video_is_told_and_leaves_nothing(
         "empty.mp4": "the file is empty",
         "audio.mp4": "no video stream (audio only)",
         "headless.mp4": "not a readable video",
-        "none.mp4": "No such file",
+        "none.mp4": "no such file",
     }.items():
         with pytest.raises(VideoError) as error:
             transcode(tmp_path / name, tmp_path / "out.mp4", Shape())

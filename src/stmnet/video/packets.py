@@ -12,13 +12,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice, pairwise
-from typing import Any, cast
+from typing import cast
 
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
 from av.video.stream import VideoStream
+
+from stmnet.video.opening import StreamEnds
 
 MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 # AVI has no presentation times: only codecs whose packets tell their order themselves.
@@ -232,33 +233,6 @@ def _groups(
 
 def _first_frame(group: Group) -> int:
     return group.first_frame
-
-
-class StreamEnds:
-    """When the packets of a file's streams are over; those that do not say count for nothing."""
-
-    def __init__(self) -> None:
-        self._ticks: dict[int, int] = {}
-        self._streams: dict[int, Stream] = {}
-
-    def add(self, packet: Packet[Any]) -> None:
-        if packet.pts is None:
-            return
-        number = packet.stream_index
-        end = packet.pts + (packet.duration or 0)
-        if end > self._ticks.get(number, 0):
-            self._ticks[number] = end
-            self._streams[number] = packet.stream
-
-    def last_seconds(self) -> float:
-        """The end of the stream that lasts longest."""
-        return max(
-            (
-                ticks * float(self._streams[number].time_base or 0)
-                for number, ticks in self._ticks.items()
-            ),
-            default=0.0,
-        )
 
 
 def time_of(packet: Packet[VideoStream]) -> int:

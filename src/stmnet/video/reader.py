@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -35,9 +34,9 @@ from torch import Tensor
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.info import VideoInfo
-from stmnet.video.packets import PacketIndex, StreamEnds, UnsureOrderError, time_of
+from stmnet.video.opening import StreamEnds, falls_short, open_video, pixel_aspect
+from stmnet.video.packets import PacketIndex, UnsureOrderError, time_of
 
-EBML = b"\x1aE\xdf\xa3"
 # Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
 CODECS_THAT_SKIP = frozenset({"h264", "mpeg4"})
 
@@ -48,7 +47,9 @@ class VideoFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._exit = ExitStack()
-        self._container, self._stream = self._exit.enter_context(_open(self.path, quickly=True))
+        self._container, self._stream = self._exit.enter_context(
+            open_video(self.path, quickly=True)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +92,7 @@ class VideoFile:
     @cached_property
     def frame_times_seconds(self) -> list[float]:
         """When each frame is shown, ascending: for sampling by time where the rate varies."""
-        with _open(self.path, quickly=False) as (container, stream):
+        with open_video(self.path) as (container, stream):
             assert stream.time_base is not None
             times = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
             if None in times:
@@ -137,7 +138,7 @@ class VideoFile:
         else:
             num_frames, last_end = _count_packets(self.path)
         promised_seconds = (self._container.duration or 0) / av.time_base
-        is_cut = _falls_short(last_end, promised_seconds) or _falls_short(num_frames, header)
+        is_cut = falls_short(last_end, promised_seconds) or falls_short(num_frames, header)
         return num_frames, is_cut
 
     def _read_by_groups(
@@ -209,7 +210,7 @@ class _Images:
     def add(self, frame: VideoFrame) -> None:
         """Convert a frame, upright; a stream that changes its size keeps that of the first."""
         if self.num_added == 0:
-            aspect = _pixel_aspect(self._squared) if self._squared else 1.0
+            aspect = pixel_aspect(self._squared) if self._squared else 1.0
             self._size = (round(frame.width * aspect), frame.height)
         width, height = self._size
         # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
@@ -243,7 +244,7 @@ def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) ->
     last = wanted[-1]
     to_keep = set(wanted)
     num_decoded = 0
-    with _open(path, quickly=False) as (container, stream):
+    with open_video(path) as (container, stream):
         images = _Images(len(wanted), stream if square_pixels else None)
         for frame in decode_in_order(container, stream):
             if num_decoded in to_keep:
@@ -280,7 +281,7 @@ def _count_packets(path: Path) -> tuple[int, float]:
     """The number of packets that hold something, and when the last of all streams ends."""
     num_frames = 0
     ends = StreamEnds()
-    with _open(path, quickly=False) as (container, stream):
+    with open_video(path) as (container, stream):
         for packet in container.demux():
             ends.add(packet)
             if packet.stream is stream and packet.size > 0 and not packet.is_discard:
@@ -290,67 +291,12 @@ def _count_packets(path: Path) -> tuple[int, float]:
     return num_frames, ends.last_seconds()
 
 
-@contextmanager
-def _open(path: Path, *, quickly: bool) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file; `quickly` without a trial decode where the container states everything."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as e:
-        reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror
-        raise VideoError(f"{path}: {reason}. Give the path of a video file.") from e
-    if not head:
-        raise VideoError(f"{path}: the file is empty. Download or copy it again.")
-    states_everything = head[4:] == b"ftyp" or head[:4] == EBML
-    # A list of allowed decoders without any: FFmpeg then takes the container's word.
-    options = {"codec_whitelist": "none"} if quickly and states_everything else {}
-    try:
-        container = av.open(str(path), options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as e:
-        reason = (
-            # An mp4 keeps the table of its frames at the end unless it was written for streaming.
-            "an mp4 whose frame table is cut off or damaged" if head[4:] == b"ftyp" else e.strerror
-        )
-        raise VideoError(
-            f"{path}: not a readable video ({reason}). Download it again, or remove it."
-        ) from e
-    with container:
-        yield container, _video_stream(path, container)
-
-
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    # A cover picture of a song is a video stream too, with a mark.
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
-    if not streams:
-        found = "audio only" if container.streams.audio else "no stream FFmpeg knows"
-        raise VideoError(f"{path}: no video stream ({found}). Remove it from the list of videos.")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise VideoError(f"{path}: no decoder for its video stream. Convert it to H.264.")
-    stream.codec_context.thread_count = 1
-    return stream
-
-
 def _first_frame(path: Path) -> tuple[int, float]:
     """The counterclockwise turn, in degrees, and the pixel aspect that a file states.
 
     Of the first decoded frame: PyAV tells the one only there, and some codecs the other.
     """
-    with _open(path, quickly=False) as (container, stream):
+    with open_video(path) as (container, stream):
         for frame in decode_in_order(container, stream):
-            return round(frame.rotation / 90) % 4 * 90, _pixel_aspect(stream)
+            return round(frame.rotation / 90) % 4 * 90, pixel_aspect(stream)
     return 0, 1.0
-
-
-def _pixel_aspect(stream: VideoStream) -> float:
-    """How many times as wide as high a pixel is stored; a codec tells once it has decoded."""
-    return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
-
-
-def _falls_short(found: float, promised: float) -> bool:
-    # Headers round, and last frames have no length of their own: a few per cent are no damage.
-    return found < 0.95 * promised

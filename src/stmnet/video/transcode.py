@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -30,6 +28,7 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 from stmnet.files import whole_file
+from stmnet.video.opening import StreamEnds, falls_short, open_video
 
 FORMAT_VERSION = 1
 """Raised whenever the same source and settings would give other bytes."""
@@ -132,7 +131,7 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
     Raises `VideoError` for a source without any frame, and `OSError` if `target` cannot be written.
     """
     try:
-        with _open_video(source) as (container, stream):
+        with open_video(source) as (container, stream):
             decoding = _Decoding(container, stream)
             frames = iter(decoding)
             first = next(frames, None)
@@ -170,30 +169,6 @@ def upright_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 # ---- reading ----
 
 
-@contextmanager
-def _open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as e:
-        empty = path.is_file() and path.stat().st_size == 0
-        reason = "the file is empty" if empty else e.strerror
-        raise VideoError(
-            f"{path}: not a readable video ({reason}). Download it again, or remove it."
-        ) from e
-    with container:
-        # A cover picture of a song is a video stream too, with a mark.
-        streams = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & Disposition.attached_pic
-        ]
-        if not streams:
-            found = "audio only" if container.streams.audio else "no stream FFmpeg knows"
-            raise VideoError(f"{path}: no video stream ({found}). Remove it from the set.")
-        streams[0].codec_context.thread_count = 1
-        yield container, streams[0]
-
-
 class _Decoding:
     """All frames that can be decoded, in presentation order; what was wrong is known at the end."""
 
@@ -202,7 +177,7 @@ class _Decoding:
         self._stream = stream
         self._num_packets = 0
         self._num_broken = 0
-        self._end_seconds = 0.0
+        self._ends = StreamEnds()
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # All streams, for the header's duration is that of the longest.
@@ -229,20 +204,19 @@ class _Decoding:
                     yield frame
 
     def damage(self) -> str | None:
-        """In words, or None for a sound source. Headers round: a few per cent are no damage."""
+        """In words, or None for a sound source."""
         seconds = (self._container.duration or 0) / av.time_base
-        if self._end_seconds < 0.95 * seconds:
-            return f"cut off after {self._end_seconds:.1f} of {seconds:.1f} s"
-        if self._num_packets < 0.95 * self._stream.frames:
+        end_seconds = self._ends.last_seconds()
+        if falls_short(end_seconds, seconds):
+            return f"cut off after {end_seconds:.1f} of {seconds:.1f} s"
+        if falls_short(self._num_packets, self._stream.frames):
             return f"cut off after {self._num_packets} of {self._stream.frames} frames"
         if self._num_broken:
             return f"damaged frames: {self._num_broken}"
         return None
 
     def _note(self, packet: Packet[Any]) -> None:
-        if packet.pts is not None and packet.time_base is not None:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            self._end_seconds = max(self._end_seconds, float(end))
+        self._ends.add(packet)
         if packet.stream is self._stream and packet.size:
             self._num_packets += 1
 

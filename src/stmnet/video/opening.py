@@ -1,0 +1,106 @@
+"""Opening a video file, and what its packets tell of being whole. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from stmnet.errors import VideoError
+
+EBML = b"\x1aE\xdf\xa3"
+
+
+@contextmanager
+def open_video(
+    path: Path, *, quickly: bool = False
+) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file with one decoding thread; `quickly` without a trial decode where that can be.
+
+    Raises `VideoError`.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as e:
+        reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror
+        raise VideoError(f"{path}: {reason}. Give the path of a video file.") from e
+    if not head:
+        raise VideoError(f"{path}: the file is empty. Download or copy it again.")
+    states_everything = head[4:] == b"ftyp" or head[:4] == EBML
+    # A list of allowed decoders without any: FFmpeg then takes the container's word.
+    options = {"codec_whitelist": "none"} if quickly and states_everything else {}
+    try:
+        container = av.open(str(path), options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError) as e:
+        reason = (
+            # An mp4 keeps the table of its frames at the end unless it was written for streaming.
+            "an mp4 whose frame table is cut off or damaged" if head[4:] == b"ftyp" else e.strerror
+        )
+        raise VideoError(
+            f"{path}: not a readable video ({reason}). Download it again, or remove it."
+        ) from e
+    with container:
+        yield container, _video_stream(path, container)
+
+
+def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+    # A cover picture of a song is a video stream too, with a mark.
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not streams:
+        found = "audio only" if container.streams.audio else "no stream FFmpeg knows"
+        raise VideoError(f"{path}: no video stream ({found}). Remove it from the list of videos.")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: no decoder for its video stream. Convert it to H.264.")
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def pixel_aspect(stream: VideoStream) -> float:
+    """How many times as wide as high a pixel is stored; a codec tells once it has decoded."""
+    return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+
+
+def falls_short(found: float, promised: float) -> bool:
+    """Whether a file ends before its header promises."""
+    # Headers round, and last frames have no length of their own: a few per cent are no damage.
+    return found < 0.95 * promised
+
+
+class StreamEnds:
+    """When the packets of a file's streams are over; those that do not say count for nothing."""
+
+    def __init__(self) -> None:
+        self._ticks: dict[int, int] = {}
+        self._streams: dict[int, Stream] = {}
+
+    def add(self, packet: Packet[Any]) -> None:
+        if packet.pts is None:
+            return
+        number = packet.stream_index
+        end = packet.pts + (packet.duration or 0)
+        if end > self._ticks.get(number, 0):
+            self._ticks[number] = end
+            self._streams[number] = packet.stream
+
+    def last_seconds(self) -> float:
+        """The end of the stream that lasts longest."""
+        return max(
+            (
+                ticks * float(self._streams[number].time_base or 0)
+                for number, ticks in self._ticks.items()
+            ),
+            default=0.0,
+        )
