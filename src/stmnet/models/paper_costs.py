@@ -83,9 +83,8 @@ TABLE_4 = (
         PaperFigure("28.0M"),
         num_classes=400,
         num_frames=32,
-        size=256,
         views=2,
-        remark=f"2 views of 32 frames, 256x256; {KINETICS_HEAD}",
+        remark=f"2 views of 32 frames; {KINETICS_HEAD}",
     ),
     PaperCost(
         "ECO, 16 frames",
