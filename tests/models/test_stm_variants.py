@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
@@ -63,7 +65,8 @@ def cstm_loop(frames: Tensor, block: nn.Module, options: STMOptions, *, stride: 
             frames = eq1_ordinary_loop(frames, block.conv2.temporal.weight[..., 0], T)
         else:
             frames = eq1_loop(frames, block.conv2.temporal.weight[:, 0, :, 0], T)
-    return conv3x3_loop(frames, block.conv2.weight, stride=stride)
+    spatial = block.conv2.spatial if options.cstm_spatial == "channelwise" else block.conv2
+    return conv3x3_loop(frames, spatial.weight, stride=stride)
 
 
 def cmm_loop(frames: Tensor, cmm: CMM, options: STMOptions, *, stride: int) -> Tensor:
@@ -316,6 +319,23 @@ def test_wrong_options_name_themselves_and_the_remedy(
 ) -> None:
     with pytest.raises(UnknownModelError, match=message):
         build_model("stm_resnet50", num_classes=3, **({"width": 8} | options))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_of_a_trunk_load_into_every_variant(variant: str, tmp_path: Path) -> None:
+    source = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(source, tmp_path / "resnet18.pth")
+    network = build_model(
+        "stm_resnet18",
+        num_classes=5,
+        pretrained=str(tmp_path / "resnet18.pth"),
+        **VARIANTS[variant],
+    )
+    own = network.state_dict()
+    left = {name for name in source if name not in own or not torch.equal(own[name], source[name])}
+    channelwise = VARIANTS[variant].get("cstm_spatial") == "channelwise"
+    seconds = {name for name in source if name.endswith("conv2.weight")} if channelwise else set()
+    assert left == {"fc.weight", "fc.bias"} | seconds
 
 
 def test_the_default_block_keeps_the_names_of_its_weights() -> None:

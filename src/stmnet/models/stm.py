@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
 from stmnet.models.stm_options import PAPER, STAGES, STMOptions
 from stmnet.models.stm_variants import (
+    ChannelwiseCSTM,
     Concatenation,
     LowFrequency,
     OrdinaryTemporalConv,
@@ -62,8 +63,7 @@ class CSTM(nn.Conv2d):
 
     (N*T, C, H, W) -> (N*T, C', H', W'). It is the block's 3x3 convolution with a temporal one in
     front, so that its weight keeps the name it has in a plain ResNet. The temporal convolution
-    runs at the block's input resolution, before the stride. Table 10 has a row where the 3x3
-    convolution, too, is channel-wise.
+    runs at the block's input resolution, before the stride.
     """
 
     def __init__(
@@ -75,14 +75,21 @@ class CSTM(nn.Conv2d):
         stride: int = 1,
         options: STMOptions = PAPER,
     ) -> None:
-        groups = in_channels if options.cstm_spatial == "channelwise" else 1
-        super().__init__(
-            in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False
-        )
+        super().__init__(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.temporal = temporal_conv(in_channels, num_frames=num_frames, options=options)
 
     def forward(self, frames: Tensor) -> Tensor:
         return super().forward(self.temporal(frames))
+
+
+def cstm(
+    channels: int, *, num_frames: int, stride: int = 1, options: STMOptions
+) -> CSTM | ChannelwiseCSTM:
+    """CSTM by `cstm_spatial` (Table 10)."""
+    if options.cstm_spatial == "channelwise":
+        temporal = temporal_conv(channels, num_frames=num_frames, options=options)
+        return ChannelwiseCSTM(temporal, channels, stride=stride)
+    return CSTM(channels, channels, num_frames=num_frames, stride=stride, options=options)
 
 
 class CMM(nn.Module):
@@ -163,9 +170,7 @@ class STMBottleneck(Bottleneck):
     ) -> None:
         super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
         if options.has_cstm:
-            self.conv2 = CSTM(
-                channels, channels, num_frames=num_frames, stride=stride, options=options
-            )
+            self.conv2 = cstm(channels, num_frames=num_frames, stride=stride, options=options)
         self.cmm: CMM | None = None
         if options.has_cmm:
             self.cmm = CMM(channels, num_frames=num_frames, stride=stride, options=options)
@@ -200,7 +205,7 @@ class STMBasicBlock(BasicBlock):
     ) -> None:
         super().__init__(in_channels, channels, stride=stride, num_frames=num_frames)
         if options.has_cstm:
-            self.conv2 = CSTM(channels, channels, num_frames=num_frames, options=options)
+            self.conv2 = cstm(channels, num_frames=num_frames, options=options)
         self.cmm: CMM | None = None
         if options.has_cmm:
             self.cmm = CMM(channels, num_frames=num_frames, options=options)

@@ -38,6 +38,23 @@ class LowFrequency(nn.Module):
         return convolve_over_time(frames, self.get_buffer("weight"), self.num_frames)
 
 
+class ChannelwiseCSTM(nn.Module):
+    """CSTM whose 3x3 convolution, too, is channel-wise (Table 10): (N*T, C, H, W) -> the same C.
+
+    No ImageNet weights fit that convolution. It has a name of its own, `spatial`, and starts fresh.
+    """
+
+    def __init__(self, temporal: nn.Module, channels: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.temporal = temporal
+        self.spatial = nn.Conv2d(
+            channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.spatial(self.temporal(frames))
+
+
 class OrdinaryTransform(nn.Module):
     """Eq. 2's transform as an ordinary 3x3 convolution (Table 10); it starts as the identity."""
 

@@ -16,7 +16,7 @@ from stmnet.errors import CheckpointError
 from stmnet.models.i3d import InflatedConv2d
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
-TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".me.")
+TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".spatial.", ".me.")
 
 
 @dataclass(frozen=True)
