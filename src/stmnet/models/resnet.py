@@ -37,6 +37,13 @@ def every_block(
     return [[build_block] * num_blocks for num_blocks in blocks_per_stage]
 
 
+def frames_of_clips(clips: Tensor, num_frames: int) -> Tensor:
+    """(N, T, 3, H, W) -> (N*T, 3, H, W), channels_last. `ValueError` for any other shape."""
+    if clips.ndim != 5 or clips.shape[1:3] != (num_frames, 3):
+        raise ValueError(f"this network takes (N, {num_frames}, 3, H, W), not {tuple(clips.shape)}")
+    return clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
 def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
     """The projection on the skip path, or None where the identity fits."""
     if stride == 1 and in_channels == out_channels:
@@ -165,12 +172,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, clips: Tensor) -> Tensor:
-        if clips.ndim != 5 or clips.shape[1:3] != (self.num_frames, 3):
-            raise ValueError(
-                f"this network takes (N, {self.num_frames}, 3, H, W), not {tuple(clips.shape)}"
-            )
-        # (N, T, 3, H, W) -> (N*T, 3, H, W), channels_last
-        frames = clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        frames = frames_of_clips(clips, self.num_frames)
         features = self.maxpool(self.relu(self.bn1(self.conv1(frames))))
         features = self.layer4(self.layer3(self.layer2(self.layer1(features))))
         features = self.avgpool(features).flatten(1)  # (N*T, C)

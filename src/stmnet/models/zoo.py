@@ -19,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from stmnet.errors import UnknownModelError
+from stmnet.models.eco import ECO
 from stmnet.models.i3d import I3D
 from stmnet.models.options import check_options, nearest
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
@@ -117,6 +118,24 @@ def i3d(*, num_classes: int, num_frames: int = 32, width: int = 64, dropout: flo
     return I3D(num_classes=num_classes, num_frames=num_frames, width=width, dropout=dropout)
 
 
+def eco(
+    image_stream: bool,
+    *,
+    num_classes: int,
+    num_frames: int = 16,
+    width: int = 64,
+    dropout: float = 0.5,
+) -> ECO:
+    """ECO-Full with its image stream, ECO-Lite without; the paper quotes it with 16 frames."""
+    return ECO(
+        image_stream=image_stream,
+        num_classes=num_classes,
+        num_frames=num_frames,
+        width=width,
+        dropout=dropout,
+    )
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsn_resnet18": partial(tsn, 18),
     "tsn_resnet34": partial(tsn, 34),
@@ -132,6 +151,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "tsm_resnet101": partial(tsm, 101),
     "tea_res2net50": tea,
     "i3d_resnet50": i3d,
+    "eco_full": partial(eco, True),
+    "eco_lite": partial(eco, False),
 }
 
 
