@@ -9,13 +9,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stmnet.models.optimize import optimize
     from stmnet.models.zoo import build_model, list_models
     from stmnet.recognizer import Prediction, Recognizer, load
     from stmnet.video.frames import read_frames
 
 __version__ = "0.1.0"
 
-__all__ = ["Prediction", "Recognizer", "build_model", "list_models", "load", "read_frames"]
+__all__ = [
+    "Prediction",
+    "Recognizer",
+    "build_model",
+    "list_models",
+    "load",
+    "optimize",
+    "read_frames",
+]
 
 _HOMES = {
     "Prediction": "stmnet.recognizer",
@@ -23,6 +32,7 @@ _HOMES = {
     "build_model": "stmnet.models.zoo",
     "list_models": "stmnet.models.zoo",
     "load": "stmnet.recognizer",
+    "optimize": "stmnet.models.optimize",
     "read_frames": "stmnet.video.frames",
 }
 

@@ -80,7 +80,7 @@ class InflatedPointwise(InflatedConv2d):
         self.num_frames = num_frames
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.weight, self.num_frames)
+        return convolve_over_time(frames, self.weight, self.num_frames, self.bias)
 
 
 class TemporalMaxPool(nn.Module):

@@ -25,13 +25,16 @@ def frames_of(clips: Tensor, height: int, width: int) -> Tensor:
     return clips.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-def convolve_over_time(frames: Tensor, kernels: Tensor, num_frames: int) -> Tensor:
+def convolve_over_time(
+    frames: Tensor, kernels: Tensor, num_frames: int, bias: Tensor | None = None
+) -> Tensor:
     """Convolution over time, zeros beyond both ends of the clip: (N*T, C, H, W) -> (N*T, C', H, W).
 
     `kernels`: (C, 1, 3, 1), one a channel, or (C', C, 3, 1), every channel seeing all.
     """
     clips = clips_of(frames, num_frames)
-    clips = F.conv2d(clips, kernels, padding=(1, 0), groups=clips.shape[1] // kernels.shape[1])
+    groups = clips.shape[1] // kernels.shape[1]
+    clips = F.conv2d(clips, kernels, bias, padding=(1, 0), groups=groups)
     return frames_of(clips, *frames.shape[2:])
 
 
