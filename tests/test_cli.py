@@ -237,11 +237,61 @@ def test_what_complexity_cannot_count_is_said_in_one_line(
     assert message in err
 
 
+def test_bench_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", "stm_resnet18", "tsn_resnet18", "--size", 32, "--frames", 2, "--rounds", 2]
+    code, out, err = run(capsys, *words, "--threads", 1, "--batch", 3, "--json")
+    measured = json.loads(out)
+    assert (code, err) == (0, "")
+    assert {name: measured[name] for name in ("batch", "frames", "size", "rounds", "threads")} == {
+        "batch": 3, "frames": 2, "size": 32, "rounds": 2, "threads": 1,
+    }  # fmt: skip
+    assert (measured["device"], measured["dtype"]) == ("cpu", "float32")
+    assert (measured["compiled"], measured["optimized"]) == (False, False)
+    assert set(measured["versions"]) == {"stmnet", "torch", "cuda", "python"}
+    first, second = measured["models"]
+    assert (first["model"], second["model"]) == ("stm_resnet18", "tsn_resnet18")
+    assert first["ratio"] == 1
+    assert second["ratio"] > 0
+    for speed in (first, second):
+        assert speed["videos_per_second"] == pytest.approx(3 * 1000 / speed["latency_ms"])
+
+    code, out, _ = run(capsys, *words, "--optimized", "--dtype", "bfloat16")
+    assert code == 0
+    where, how, _, head, *rows = [line.rstrip() for line in out.splitlines()]
+    assert where.startswith("cpu: ")
+    assert "torch" in where
+    assert how == "bfloat16, eager, optimized, 1 x 2 x 32 x 32, medians of 2 rounds"
+    assert head.endswith("speed over stm_resnet18")
+    assert [row.split()[0] for row in rows] == ["stm_resnet18", "tsn_resnet18"]
+    assert rows[0].endswith("1.000")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bench stm_resnet5", "Did you mean 'stm_resnet50'?"),
+        ("bench tsn_resnet18 --batch 0", "batch is 0. Give at least 1."),
+        ("bench tsn_resnet18 --frames 0", "frames is 0. Give at least 1."),
+        ("bench tsn_resnet18 --num-classes 0", "num classes is 0. Give at least 1."),
+        ("bench tsn_resnet18 --rounds 0", "rounds is 0. Give at least 1."),
+        ("bench tsn_resnet18 --threads 0", "threads is 0. Give at least 1."),
+        ("bench tsn_resnet18 --device cuda", "no CUDA device is here. Measure on the CPU"),
+    ],
+)
+def test_what_bench_cannot_measure_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str, message: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, out, err = run(capsys, *words.split())
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert message in err
+
+
 def test_help_lists_every_verb_with_one_line() -> None:
     out = subprocess.run(
         [STMNET, "--help"], capture_output=True, text=True, check=True, env={"COLUMNS": "120"}
     ).stdout
-    for verb in ("predict", "train", "test", "prepare", "complexity", "demo"):
+    for verb in ("predict", "train", "test", "prepare", "complexity", "bench", "demo"):
         (line,) = [line for line in out.splitlines() if line.split()[:1] == [verb]]
         assert len(line.split()) > 3
 

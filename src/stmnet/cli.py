@@ -137,6 +137,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
+    added = verb("bench", bench, "Measure how fast networks are beside each other.")
+    added.add_argument("models", nargs="+", metavar="MODEL", help="names; ratios are to the first")
+    added.add_argument("--batch", type=int, default=1, metavar="N", help="clips (default 1)")
+    added.add_argument("--frames", type=int, default=8, metavar="T", help="of a clip (default 8)")
+    added.add_argument("--size", type=int, default=224, metavar="PIXELS", help="default 224")
+    added.add_argument("--num-classes", type=int, default=174, metavar="K", help="default 174")
+    added.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    added.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    added.add_argument("--compiled", action="store_true", help="with torch.compile (a minute each)")
+    added.add_argument("--optimized", action="store_true", help="by stmnet.optimize")
+    added.add_argument("--rounds", type=int, default=10, metavar="N", help="default 10")
+    added.add_argument("--threads", type=int, metavar="N", help="default: torch's own")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+
     added = verb("demo", demo, "See STM read motion where a network without time cannot.")
     added.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
     added.add_argument("--seed", type=int, default=0)
@@ -312,6 +326,25 @@ def complexity(arguments: argparse.Namespace) -> int:
         print_json(told.json)
     else:
         print_table(told.table)
+    return 0
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """`stmnet bench MODEL...`: a table, or one JSON object."""
+    from stmnet.bench import Mode, Shape, bench_in_words
+
+    table, plain = bench_in_words(
+        arguments.models,
+        Mode(arguments.device, arguments.dtype, arguments.compiled, arguments.optimized),
+        Shape(arguments.batch, arguments.size, arguments.num_classes),
+        frames=arguments.frames,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+    )
+    if arguments.json:
+        print_json(plain)
+    else:
+        print_table(table)
     return 0
 
 
