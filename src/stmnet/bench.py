@@ -158,7 +158,7 @@ def waiting(device: str) -> Callable[[], None]:
 
 @contextmanager
 def num_threads(threads: int | None) -> Iterator[None]:
-    """Compute with that many threads on the CPU, and afterwards with as many as before; None changes nothing."""
+    """Compute with that many threads on the CPU, and afterwards as before; None: no change."""
     if threads is not None and threads < 1:
         raise StmnetError(f"threads is {threads}. Give at least 1.")
     before = torch.get_num_threads()
