@@ -251,15 +251,35 @@ def test_every_frame_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             read_frames(path, [index])[0].permute(1, 2, 0).numpy(), expected[index]
         )
+        with VideoFile(path) as video:
+            assert video._read_by_groups([index]) is not None, f"frame {index}: decoded in order"
 
 
-def remux(source: Path, target: Path, *, skip_seconds: float = 0.0) -> Path:
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_file_that_begins_with_frames_that_refer_to_none(tmp_path: Path, suffix: str) -> None:
+    """Cut from a longer one at a key frame, before which frames are shown that need its past."""
+    whole = encode(
+        tmp_path / f"whole{suffix}",
+        "libx264",
+        options={**X264, "x264-params": "open-gop=1:scenecut=0"},
+    )
+    part = remux(whole, tmp_path / f"part{suffix}", skip_groups=1)
+    expected = decode_all(part)
+    assert 30 < len(expected) < NUM_FRAMES
+    assert_exact(part, expected)
+
+
+def remux(source: Path, target: Path, *, skip_seconds: float = 0.0, skip_groups: int = 0) -> Path:
     """Copy the packets; with `skip_seconds` an MP4 gets an edit list that starts in mid-group."""
     with av.open(str(source)) as read, av.open(str(target), "w") as write:
         stream = read.streams.video[0]
         copy = write.add_stream_from_template(stream)
+        num_keys = 0
         for packet in read.demux(stream):
             if packet.dts is None:
+                continue
+            num_keys += packet.is_keyframe
+            if num_keys <= skip_groups:
                 continue
             shift = round(skip_seconds / float(stream.time_base))
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift

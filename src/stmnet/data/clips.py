@@ -7,15 +7,18 @@ number: the same sample comes whatever the number of workers, and after a resume
 from __future__ import annotations
 
 import atexit
+import ctypes
 import signal
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
 from stmnet.data.choices import Sampling
 from stmnet.data.reading import read_center, read_clip
@@ -26,6 +29,10 @@ from stmnet.errors import DatasetError, VideoError
 
 EpochAndClip = tuple[int, int]
 """What a training sampler asks its data set for: the epoch, and the clip's number."""
+
+
+BATCHES_A_TRIM = 16
+_batches_collated = count(1)
 
 
 class Sample(NamedTuple):
@@ -139,6 +146,8 @@ class EvaluationClips(Dataset[Sample]):
 
 def collate(samples: list[Sample]) -> Batch:
     """Stack the samples that could be read; carry along why the others could not."""
+    if get_worker_info() is not None and next(_batches_collated) % BATCHES_A_TRIM == 0:
+        _return_free_memory()
     frames = [sample.frames for sample in samples if sample.frames is not None]
     labels = [sample.label for sample in samples if sample.frames is not None]
     colors = [sample.colors for sample in samples if sample.colors is not None]
@@ -148,6 +157,13 @@ def collate(samples: list[Sample]) -> Batch:
         colors=torch.stack(colors) if colors else None,
         unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
     )
+
+
+def _return_free_memory() -> None:
+    # Decoders' buffers of ever other sizes leave holes that glibc keeps: a worker would grow to
+    # several times what it uses. Other systems' libraries have no such function.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _stack(frames: list[Tensor]) -> Tensor:

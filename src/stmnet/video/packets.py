@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, islice, pairwise
+from itertools import chain, dropwhile, islice, pairwise
 from typing import cast
 
 from av.bitstream import BitStreamFilterContext
@@ -79,6 +79,7 @@ class PacketIndex:
             self._next_packet = 0
         self.groups = self._read_table() if self.has_table else self._scan()
         self.num_frames = self.groups[-1].first_frame + self.groups[-1].num_frames
+        self._check_start()
 
     def num_frames_before(self, num_bytes: int) -> int:
         """How many frames lie whole within the first `num_bytes` of a file that has a table."""
@@ -121,9 +122,21 @@ class PacketIndex:
         times = sorted(map(time_of, packets))
         if len(times) != group.num_frames:
             raise UnsureOrderError("the packets are not those of the table")
-        if number == 0 and times[0] < time_of(packets[0]):
-            raise UnsureOrderError("the first frames refer to some that are not there")
         return times
+
+    def _check_start(self) -> None:
+        """Frames shown before the first key frame refer to some that are not there.
+
+        They come right after it, and decoders leave them out: all numbers would be shifted.
+        """
+        start = self._kept[:2] or list(islice(self._demuxer, 2))
+        if not self._kept:
+            self._demuxer = chain(start, self._demuxer)
+        if self._format == AVI and self._codec == "mpeg4":
+            _time_mpeg4(self._unpack(start), first_time=0)
+        times = [packet.pts for packet in start]
+        if None not in times and times != sorted(map(time_of, start)):
+            raise UnsureOrderError("the first frames refer to some that are not there")
 
     def _packets_from_here(self) -> Iterator[Packet[VideoStream]]:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
@@ -156,8 +169,6 @@ class PacketIndex:
         table = self._stream.index_entries
         if self._format == MP4 and self._codec == "mpeg4":
             _refuse_empty_mpeg4(entry.size for entry in table)
-        if self._format == AVI and any(entry.size == 0 for entry in table):
-            raise UnsureOrderError("frames that were dropped when the file was written")
         flags = [entry.flags for entry in table]
         starts = [number for number, flag in enumerate(flags) if flag & TABLE_KEY]
         hidden = [number for number, flag in enumerate(flags) if flag & TABLE_DISCARD]

@@ -265,8 +265,6 @@ def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[
     while True:
         try:
             packet = next(packets)
-            if packet.size == 0 and packet.dts is not None:
-                continue  # AVI's mark of a dropped frame; to a decoder it would be the end
             frames = packet.decode()
         except StopIteration:
             return
