@@ -132,7 +132,7 @@ class PacketIndex:
         start = self._kept[:2] or list(islice(self._demuxer, 2))
         if not self._kept:
             self._demuxer = chain(start, self._demuxer)
-        if self._format == AVI and self._codec == "mpeg4":
+        if start and self._format == AVI and self._codec == "mpeg4":
             _time_mpeg4(self._unpack(start), first_time=0)
         times = [packet.pts for packet in start]
         if None not in times and times != sorted(map(time_of, start)):
