@@ -59,6 +59,7 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
         network,
         Card("any", ("left", "right"), preprocessing),
         OptimizerRecipe(),
+        learning_rate=0.01,
         training_loader=None,  # type: ignore[arg-type]
         max_unreadable=0,
     )

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from stmnet.errors import RecipeError
+from stmnet.training.checks import check_num_classes, check_recipe, clips_of_a_pass
 from stmnet.training.recipe import Recipe, known_keys, load_recipe
-from stmnet.training.run import check_recipe
 
 RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))
@@ -65,6 +65,12 @@ def test_the_motion_recipes_keep_the_draws_of_the_published_figures(path: Path) 
             "optimizer.warmup_epochs .3. must be less than optimizer.epochs .3.",
         ),
         (["--data.short_side=200"], "data.short_side .200. must be at least data.crop_size"),
+        (["--optimizer.accumulate=6"], "batch_size 64 cannot be shared by .*accumulate 6. Take a"),
+        (["--optimizer.reference_batch_size=0"], "reference_batch_size is 0; .* at least 1"),
+        (["--optimizer.clip_gradient_norm=0"], "clip_gradient_norm is 0.0; it must be above 0"),
+        (["--twins.correlation_weight=-1"], "twins.correlation_weight is -1.0; .* at least 0"),
+        (["--optimizer.class_weighted=true", "--data.class_balanced=true"], "both make up for"),
+        (["--model.options.dropout=2.0"], "stm_resnet50 cannot take 8 .* 224 x 224 pixels .* 2.0"),
     ],
 )
 def test_what_cannot_work_is_said_first(tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -129,8 +135,76 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_every_recipe_in_the_project_loads(path: Path) -> None:
     recipe = load_recipe(path)
-    for key, value in yaml.safe_load(path.read_text())["optimizer"].items():
+    for key, value in yaml.safe_load(path.read_text()).get("optimizer", {}).items():
         assert getattr(recipe.optimizer, key) == value
+
+
+def test_the_learning_rate_is_for_the_batch(tmp_path: Path) -> None:
+    path = write(tmp_path, "optimizer: {learning_rate: 0.01}")
+    for overrides, rate in [
+        ([], 0.01),
+        (["--data.batch_size=16"], 0.0025),
+        (["--data.batch_size=32", "--optimizer.reference_batch_size=32"], 0.01),
+        (["--data.batch_size=16", "--optimizer.reference_batch_size=null"], 0.01),
+    ]:
+        recipe = load_recipe(path, overrides)
+        assert recipe.optimizer.learning_rate_for(recipe.data.batch_size) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_small_recipes_train_at_the_rate_that_they_state(path: Path) -> None:
+    recipe = load_recipe(path)
+    if recipe.optimizer.reference_batch_size not in (64, 32):
+        rate = recipe.optimizer.learning_rate_for(recipe.data.batch_size)
+        assert rate == recipe.optimizer.learning_rate
+
+
+def test_a_batch_is_shared_by_processes_and_passes(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {accumulate: 2}"))
+    assert clips_of_a_pass(recipe, num_processes=8) == 4
+    with pytest.raises(RecipeError, match="shared by 3 processes x optimizer.accumulate 2. .* 6"):
+        clips_of_a_pass(recipe, num_processes=3)
+
+
+def test_another_number_of_classes_is_named(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "model: {num_classes: 174}"))
+    check_num_classes(recipe, 174)
+    with pytest.raises(RecipeError, match="num_classes is 174, and something_v2 .* has 12 labels"):
+        check_num_classes(recipe, 12)
+
+
+def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "first.yaml").write_text("seed: 7\ndata: {batch_size: 4, num_workers: 1}\n")
+    (tmp_path / "common" / "second.yaml").write_text(
+        "base: ../first.yaml\ndata: {num_workers: 3}\nmodel: {options: {width: 8, dropout: 0.1}}\n"
+    )
+    recipe = load_recipe(
+        write(tmp_path, "base: common/second.yaml\nmodel: {options: {dropout: 0.8}}\n"),
+        ["--data.batch_size=5"],
+    )
+    assert (recipe.seed, recipe.data.batch_size, recipe.data.num_workers) == (7, 5, 3)
+    assert recipe.model.options == {"width": 8, "dropout": 0.8}
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("dat: {batch_size: 3}", r"base\.yaml: unknown key 'dat.batch_size'. Did you mean 'data"),
+        ("data: {batch_size: three}", r"base\.yaml: .*batch_size.*int.*three"),
+        ("base: recipe.yaml", r"recipe\.yaml: is a base of itself"),
+        ("base: [a.yaml]", r"base\.yaml: base is \['a.yaml'\]; give the path of one recipe"),
+        ("base: none.yaml", r"none\.yaml: No such file"),
+    ],
+)
+def test_mistakes_in_a_base_name_the_file(tmp_path: Path, base: str, message: str) -> None:
+    (tmp_path / "base.yaml").write_text(base)
+    # What the base says wrongly is set right here: it is wrong all the same.
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, "base: base.yaml\ndata: {batch_size: 4}"))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: .* 'bases'. Did you mean 'base'"):
+        load_recipe(write(tmp_path, "bases: base.yaml"))
 
 
 def test_known_keys_are_all_there() -> None:

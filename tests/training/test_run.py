@@ -25,7 +25,8 @@ RECIPE = """
 model: {name: stm_resnet18, num_frames: 4, options: {width: 8, dropout: 0.5}}
 data: {dataset: motion, short_side: 36, crop_size: 32, batch_size: 8, num_workers: 1}
 augmentation: {short_sides: [36, 40]}
-optimizer: {epochs: 2, learning_rate: 0.05, schedule: cosine, warmup_epochs: 0.5}
+optimizer:
+  {epochs: 2, learning_rate: 0.05, reference_batch_size: 8, schedule: cosine, warmup_epochs: 0.5}
 """
 STEPS_PER_EPOCH = 12 * 8 // 8
 STMNET = Path(sys.executable).with_name("stmnet")

@@ -39,6 +39,7 @@ class ActionModule(LightningModule):
         card: Card,
         optimizer: OptimizerRecipe,
         *,
+        learning_rate: float,
         training_loader: TrainingLoader,
         max_unreadable: int,
     ) -> None:
@@ -46,6 +47,7 @@ class ActionModule(LightningModule):
         self.network = network
         self.card = card
         self.optimizer_recipe = optimizer
+        self.learning_rate = learning_rate
         self.training_loader = training_loader
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
@@ -101,7 +103,7 @@ class ActionModule(LightningModule):
         recipe = self.optimizer_recipe
         optimizer = SGD(
             self.network.parameters(),
-            lr=recipe.learning_rate,
+            lr=self.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )

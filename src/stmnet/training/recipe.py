@@ -5,6 +5,7 @@ The defaults are the paper's (section 4.2), for Something-Something v2 with T = 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -17,12 +18,21 @@ from jsonargparse import ArgumentParser
 from stmnet.data.choices import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
 
+BASE = "base"
+"""The key by which a recipe names the one whose keys it inherits."""
+
+CorrelationBatch = Literal["global", "local"]
+
 
 @dataclass
 class ModelRecipe:
-    """`name` and `options` as `stmnet.build_model` takes them; `num_frames` is T."""
+    """`name` and `options` as `stmnet.build_model` takes them; `num_frames` is T.
+
+    `num_classes`, where it is stated, must be the number of the data's labels.
+    """
 
     name: str = "stm_resnet50"
+    num_classes: int | None = None
     num_frames: int = 8
     pretrained: str | None = None
     options: dict[str, int | float | str | list[int]] = field(default_factory=dict)
@@ -32,6 +42,7 @@ class ModelRecipe:
 class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
+    `batch_size` is that of one step of the optimiser, over all processes and accumulated passes.
     `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`),
     `by_time` spreads frames over a clip's time where its rate varies, and `class_balanced` draws
     every class as often.
@@ -75,19 +86,65 @@ class AugmentationRecipe:
 
 
 @dataclass
+class TwinsRecipe:
+    """Twins Training (section 3.5): two distortions of every clip, and the correlation loss.
+
+    `correlation_weight` is lambda of Eq. 10, `off_diagonal_weight` beta of Eq. 9. C of Eq. 8 is of
+    the clips of all processes ("global"), or of each process by itself ("local").
+    """
+
+    enabled: bool = False
+    correlation_weight: float = 0.01
+    off_diagonal_weight: float = 0.0039
+    batch: CorrelationBatch = "global"
+
+
+@dataclass
 class OptimizerRecipe:
     """SGD. `steps` divides the learning rate by ten at `milestones` (epochs); `cosine` anneals it.
 
     `warmup_epochs` raises it linearly from zero first.
+    `learning_rate` is for steps of `reference_batch_size` clips, and is scaled to those of
+    `data.batch_size`; without a reference it is used as it stands. A step adds up the gradients
+    of `accumulate` passes, and scales them down to a norm of `clip_gradient_norm`, where one is
+    given. `policy` "tsn" gives parts of the network rates and decays of their own
+    (`stmnet.training.policies`). `class_weighted` weighs the cross-entropy by the inverse
+    frequency of the classes.
     """
 
     epochs: int = 70
     learning_rate: float = 0.01
+    reference_batch_size: int | None = 64
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: Literal["steps", "cosine"] = "steps"
     milestones: list[int] = field(default_factory=lambda: [30, 40, 60])
     warmup_epochs: float = 0.0
+    accumulate: int = 1
+    clip_gradient_norm: float | None = None
+    policy: Literal["plain", "tsn"] = "plain"
+    class_weighted: bool = False
+
+    def learning_rate_for(self, batch_size: int) -> float:
+        """The rate at the start, for steps of `batch_size` clips."""
+        if self.reference_batch_size is None:
+            return self.learning_rate
+        return self.learning_rate * batch_size / self.reference_batch_size
+
+
+@dataclass
+class RunningRecipe:
+    """What the machine decides. A checkpoint is written every `checkpoint_minutes`.
+
+    `devices` processes run on each of `nodes` machines; null: as many as it has GPUs, or one on
+    the CPU. Under torchrun and SLURM these say how many. `sync_batch_norm` takes the statistics
+    of batch norms over all GPUs.
+    """
+
+    devices: int | None = None
+    nodes: int = 1
+    sync_batch_norm: bool = False
+    checkpoint_minutes: float = 30.0
 
 
 @dataclass
@@ -97,7 +154,9 @@ class Recipe:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    twins: TwinsRecipe = field(default_factory=TwinsRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    running: RunningRecipe = field(default_factory=RunningRecipe)
     output: str = "runs/stmnet"
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -110,10 +169,34 @@ class Recipe:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `--key value` or `--key=value` overrides (keys with dots).
 
+    A recipe may begin with `base: other.yaml`, a path from where it lies: it has all keys of that
+    one, and those that it states itself win.
+
     Raises `RecipeError` for a file that cannot be read, a key that does not exist (naming the
     nearest that does) and a value of the wrong type.
     """
     path = Path(path)
+    content = _read_with_bases(path, ())
+    _check_keys(_override_keys(overrides), source="command line", known=known_keys())
+    return _parse(content, overrides, path)
+
+
+def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in heirs:
+        raise RecipeError(f"{path}: is a base of itself. Take one of the `base:` lines out.")
+    content = _read(path)
+    base = content.pop(BASE, None)
+    _check_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
+    _parse(content, (), path)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: base is {base!r}; give the path of one recipe.")
+    inherited = _read_with_bases(path.parent / base, (*heirs, path.resolve()))
+    return _merged(inherited, content)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as e:
@@ -122,14 +205,23 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not valid YAML ({' '.join(str(e).split())}).") from e
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys, as those in recipes/ are.")
-    _check_keys(_keys(content), source=str(path))
-    _check_keys(_override_keys(overrides), source="command line")
+    return content
 
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        is_section = isinstance(value, dict) and key in base
+        merged[key] = _merged(base[key], value) if is_section else value
+    return merged
+
+
+def _parse(content: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(Recipe)
     try:
-        parsed = parser.parse_args(["--config", str(path), *overrides])
+        parsed = parser.parse_args(["--config", json.dumps(content), *overrides])
     except Exception as e:  # jsonargparse raises ArgumentError, TypeError or ValueError by the case
         raise RecipeError(f"{path}: {' '.join(str(e).split())}") from e
     parsed.pop("config")
@@ -167,8 +259,7 @@ def _override_keys(overrides: Sequence[str]) -> Iterator[str]:
             yield "model.options" if key.startswith("model.options.") else key
 
 
-def _check_keys(keys: Iterable[str], *, source: str) -> None:
-    known = known_keys()
+def _check_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
     for key in keys:
         if key not in known:
             nearest = get_close_matches(key, known, n=1)

@@ -31,9 +31,10 @@ from stmnet.data.records import ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import RecipeError
 from stmnet.evaluation.testing import HISTORY, RECIPE
-from stmnet.models.zoo import build_model, check_model
+from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card, load
 from stmnet.training.checkpoint import AtomicCheckpointIO, StopAndSave
+from stmnet.training.checks import check_num_classes, check_recipe
 from stmnet.training.history import HistoryLog
 from stmnet.training.module import ActionModule
 from stmnet.training.recipe import DataRecipe, Recipe
@@ -68,6 +69,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
 
     training_list = read_list(recipe.data, "train")
     validation_list = read_list(recipe.data, "validation")
+    check_num_classes(recipe, len(training_list.label_names))
     card = make_card(recipe, training_list)
     network = build_model(
         card.model,
@@ -101,6 +103,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         network,
         card,
         recipe.optimizer,
+        learning_rate=recipe.optimizer.learning_rate_for(recipe.data.batch_size),
         training_loader=training_loader,
         max_unreadable=recipe.data.max_unreadable,
     )
@@ -129,39 +132,6 @@ def read_list(data: DataRecipe, split: str) -> ClipList:
     if left_out := clip_list.left_out():
         print(f"{split}: {left_out}")
     return clip_list
-
-
-def check_recipe(recipe: Recipe) -> None:
-    """Raise `StmnetError` for what cannot work, before any file is read."""
-    check_model(recipe.model.name, recipe.model.options)
-    augmentation = recipe.augmentation
-    if augmentation.crop == "scale_jitter":
-        if min(augmentation.short_sides, default=0) < recipe.data.crop_size:
-            raise RecipeError(
-                f"augmentation.short_sides {augmentation.short_sides} must all be at least "
-                f"data.crop_size ({recipe.data.crop_size})."
-            )
-    elif not augmentation.scales or not all(0 < scale <= 1 for scale in augmentation.scales):
-        raise RecipeError(
-            f"augmentation.scales {augmentation.scales} must be above 0 and at most 1."
-        )
-    if recipe.data.short_side < recipe.data.crop_size:
-        raise RecipeError(
-            f"data.short_side ({recipe.data.short_side}) must be at least data.crop_size "
-            f"({recipe.data.crop_size})."
-        )
-    for key, value in [
-        ("model.num_frames", recipe.model.num_frames),
-        ("data.batch_size", recipe.data.batch_size),
-        ("optimizer.epochs", recipe.optimizer.epochs),
-    ]:
-        if value < 1:
-            raise RecipeError(f"{key} is {value}; it must be at least 1.")
-    if not 0 <= recipe.optimizer.warmup_epochs < recipe.optimizer.epochs:
-        raise RecipeError(
-            f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
-            f"optimizer.epochs ({recipe.optimizer.epochs})."
-        )
 
 
 def check_same_recipe(recipe: Recipe, path: Path) -> None:
