@@ -1,0 +1,1 @@
+"""Studies: each a command that trains, tests and writes its table. Run from the checkout's top."""
