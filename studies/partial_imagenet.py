@@ -1,0 +1,109 @@
+"""Most of an ImageNet ResNet-18, from weights whose batch norms are folded: to fine-tune from.
+
+    python -m studies.partial_imagenet ../shared/videos/ucf101 --out runs/imagenet.safetensors
+
+The file is then what a recipe takes as `model.pretrained`. Folded weights are one convolution with
+a bias; training wants the batch norm back. Its statistics are measured on real frames, and its
+scale and shift chosen so that the two together are the folded convolution again. The file has no
+weights of layer4's four 3x3 convolutions: they start fresh, as torchvision draws them, and with
+them layer4's own batch norms. The classifier, which stood on them, is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from stmnet.data.reading import read_center
+from stmnet.data.records import UNLABELLED, Clip
+from stmnet.data.transforms import Preprocessing
+from stmnet.video.frames import find_videos
+
+FOLDED = Path(__file__).parents[2] / "shared" / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
+
+
+def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
+    """Weights of a ResNet-18 by torchvision's names, without the classifier.
+
+    `frames`: (N, 3, H, W), normalised; the batch norms' statistics are measured on them. `seed`
+    draws what `folded` does not have. In evaluation, every other convolution and its batch norm
+    give what the folded convolution gives; in training they do so as far as the batch resembles
+    `frames`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = resnet18(weights=None).eval()
+    with np.load(folded) as file:
+        arrays = {name: torch.from_numpy(array) for name, array in file.items()}
+    for name, conv, norm in convolutions(network):
+        if f"{name}.weight" in arrays:
+            conv.weight.data = arrays[f"{name}.weight"]
+            conv.register_forward_hook(partial(measure, norm, arrays[f"{name}.bias"]))
+    with torch.no_grad():
+        network(frames)
+    weights = network.state_dict()
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
+
+
+def convolutions(network: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d]]:
+    """Names of the convolutions, and each with the batch norm behind it: conv1 and bn1, 0 and 1."""
+    for name, conv in network.named_modules():
+        if isinstance(conv, nn.Conv2d):
+            parent, _, own = name.rpartition(".")
+            norm_name = "1" if own == "0" else own.replace("conv", "bn")
+            norm = network.get_submodule(f"{parent}.{norm_name}".lstrip("."))
+            assert isinstance(norm, nn.BatchNorm2d)
+            yield name, conv, norm
+
+
+@torch.no_grad()
+def measure(
+    norm: nn.BatchNorm2d, bias: Tensor, conv: nn.Module, inputs: tuple[Tensor], features: Tensor
+) -> None:
+    """Set the batch norm by what the convolution gives: it undoes itself, and adds `bias`.
+
+    A forward hook on the convolution: what comes behind already sees the result.
+    """
+    variance, mean = torch.var_mean(features, dim=(0, 2, 3))
+    norm.running_mean = mean
+    norm.running_var = variance
+    norm.weight.data = (variance + norm.eps).sqrt()
+    norm.bias.data = bias + mean
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path, nargs="+", help="files, or folders of them")
+    parser.add_argument("--folded", type=Path, default=FOLDED, help="the .npz file")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--num-frames", type=int, default=128, help="measured on (default 128)")
+    arguments = parser.parse_args()
+
+    videos = find_videos(arguments.videos)
+    # One frame from the middle of each of so many videos, evenly spread over the list.
+    picked = np.linspace(0, len(videos) - 1, min(arguments.num_frames, len(videos)))
+    preprocessing = Preprocessing(num_frames=1, short_side=256, crop_size=224)
+    view = preprocessing.center_view()
+    frames = torch.cat(
+        [
+            view(read_center(Clip(videos[number], UNLABELLED), preprocessing))
+            for number in picked.round().astype(int)
+        ]
+    )
+    weights = restore(arguments.folded, preprocessing.normalize(frames))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, arguments.out)
+    print(f"{arguments.out}: {len(weights)} tensors, measured on {len(frames)} frames.")
+    print("Fresh: the 3x3 convolutions of layer4 with their batch norms. No classifier.")
+
+
+if __name__ == "__main__":
+    main()
