@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from stmnet.cli import main
 from stmnet.data.motion import FPS, LABEL_NAMES, SplitSizes, generate, render_clip, write_video
@@ -70,6 +71,23 @@ def test_predict_prints_a_table_of_files_and_folders(
     for line, video in zip(lines[1::2], [first, second, third], strict=True):
         assert video.name in line
         assert line.rstrip().endswith("%")
+
+
+def test_predict_computes_fast_where_it_is_asked_to(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On any machine "fast" is then bfloat16.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    sample = sorted(SAMPLES.glob("*.mp4"))[0]
+    _, out, _ = run(capsys, "predict", sample, "--json")
+    code, fast_out, _ = run(capsys, "predict", sample, "--json", "--dtype", "fast")
+    assert code == 0
+    plain, fast = json.loads(out), json.loads(fast_out)
+    assert (plain["dtype"], fast["dtype"]) == ("float32", "fast")
+    plain_top, fast_top = (told["predictions"][0]["top"][0] for told in (plain, fast))
+    assert plain_top["label"] == fast_top["label"]
+    assert plain_top["probability"] != fast_top["probability"]
+    assert plain_top["probability"] == pytest.approx(fast_top["probability"], abs=0.05)
 
 
 def test_predict_without_arguments_takes_the_samples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 import stmnet
 from stmnet.data.motion import LABEL_NAMES
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
+from stmnet.models.optimize import fast_dtype
 from stmnet.recognizer import METADATA_KEY, Card, Recognizer, load
 from tests.conftest import VideoWriter, decode_all
 
@@ -60,6 +63,43 @@ def test_a_prediction_step_by_step(recognizer: Recognizer, make_video: VideoWrit
     assert prediction.label == max(expected, key=expected.__getitem__)
     assert len(recognizer(video, top_k=2).top) == 2
     assert len(recognizer(video, top_k=9).top) == 3
+
+
+def test_the_quick_copy_scores_as_the_network_that_stays(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    network = recognizer.network
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.2)
+    network.fc.weight.data *= 30
+    before = copy.deepcopy(network.state_dict())
+    kinds = [type(module) for module in network.modules()]
+    for num_clips in (1, 3, 2):
+        clips = torch.randint(256, (num_clips, 4, 3, 64, 64), dtype=torch.uint8)
+        with torch.no_grad():
+            expected = network(recognizer.network_input(clips)).softmax(dim=1)
+        assert expected.max() - expected.min() > 0.3  # scores that could differ
+        torch.testing.assert_close(recognizer.probabilities(clips), expected, rtol=0, atol=1e-4)
+    assert kinds == [type(module) for module in network.modules()]
+    assert before.keys() == network.state_dict().keys()
+    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+    saved = load_file(recognizer.save(tmp_path / "model.safetensors"))
+    assert all(torch.equal(saved[name], tensor) for name, tensor in before.items())
+
+
+def test_fast_is_chosen_and_near(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.network.fc.weight.data *= 30
+    path = recognizer.save(tmp_path / "model.safetensors")
+    clips = torch.randint(256, (2, 4, 3, 64, 64), dtype=torch.uint8)
+    exact = recognizer.probabilities(clips)
+    fast = load(path, dtype="fast").probabilities(clips)
+    assert fast.dtype == torch.float32
+    torch.testing.assert_close(fast, exact, rtol=0, atol=0.05)
+    # Where the machine has bfloat16, it is used; where not, nothing is imitated.
+    assert torch.equal(fast, exact) == (fast_dtype(torch.device("cpu")) == torch.float32)
 
 
 def test_the_packaged_model_has_its_labels_and_preprocessing() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stmnet.recognizer import Prediction
 
 USER_ERROR = 2
+DTYPES = ("float32", "fast")
+DTYPE_HELP = "fast: bfloat16 or float16 where the machine is good at it (default float32)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--model", default="motion", help="a name, a checkpoint, or a run's folder")
     added.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to show")
+    added.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
     added = verb("train", train, "Train a network by a recipe.")
@@ -164,7 +167,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from stmnet.video.frames import find_videos
 
     videos = find_videos(arguments.videos or [shipped("samples")])
-    recognizer = load(arguments.model)
+    recognizer = load(arguments.model, dtype=arguments.dtype)
     predictions: list[Prediction] = []
     errors: dict[str, str] = {}
     for video in videos:
@@ -180,6 +183,7 @@ def predict(arguments: argparse.Namespace) -> int:
         print_json(
             {
                 "model": arguments.model,
+                "dtype": arguments.dtype,
                 "predictions": [
                     {
                         "video": prediction.video,

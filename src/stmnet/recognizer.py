@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,7 @@ from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.files import whole_file
+from stmnet.models.optimize import optimize
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
 from stmnet.shipped import shipped
@@ -25,6 +27,9 @@ from stmnet.video.frames import probe
 
 METADATA_KEY = "stmnet"
 PACKAGED = ("motion",)
+
+# "float32" gives the network's own scores; "fast" is what the machine is good at (`fast_dtype`).
+InferenceDtype = Literal["float32", "fast"]
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,29 @@ class Prediction:
 
 
 class Recognizer:
-    """A network that recognises videos: `recognizer("clip.mp4").label`."""
+    """A network that recognises videos: `recognizer("clip.mp4").label`.
 
-    def __init__(self, network: nn.Module, card: Card) -> None:
+    `network` stays as it is given, and is what `save` writes. What recognises is an optimised copy
+    of it on the same device, made at the first call: what changes in `network` later, it does not
+    see. In float32 its probabilities are those of `network` (1e-4).
+    """
+
+    def __init__(
+        self, network: nn.Module, card: Card, *, dtype: InferenceDtype = "float32"
+    ) -> None:
         self.network = network.eval()
         self.card = card
+        self.dtype = dtype
+
+    @cached_property
+    def _quick(self) -> nn.Module:
+        # Not compiled: that would work for a minute at every new size of a batch.
+        return optimize(self.network, dtype="fast" if self.dtype == "fast" else torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
 
     def __call__(self, video: str | Path, top_k: int = 5) -> Prediction:
         """Recognise the centre view of a video file.
@@ -122,12 +145,15 @@ class Recognizer:
         frames = read_center(Clip(video, UNLABELLED), preprocessing)
         return preprocessing.center_view()(frames)
 
-    @torch.inference_mode()
+    def network_input(self, clips: Tensor) -> Tensor:
+        """Clips as `network` takes them, on its device: (N, T, 3, H, W) uint8 -> float32."""
+        return self.card.preprocessing.normalize(clips.to(self.device))
+
+    @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:
         """Softmax scores: (N, T, 3, H, W) uint8 -> (N, K) float32 on the CPU, rows sum to one."""
-        device = next(self.network.parameters()).device
-        logits = self.network(self.card.preprocessing.normalize(clips.to(device)))
-        return logits.float().softmax(dim=1).cpu()
+        logits: Tensor = self._quick(self.network_input(clips))
+        return logits.softmax(dim=1).cpu()
 
     def save(self, path: str | Path) -> Path:
         """Write the weights, with the card inside, as safetensors; whole or not at all."""
@@ -142,11 +168,16 @@ class Recognizer:
         return path
 
 
-def load(name_or_path: str | Path) -> Recognizer:
+def load(
+    name_or_path: str | Path,
+    *,
+    dtype: InferenceDtype = "float32",
+    device: str | torch.device | None = None,
+) -> Recognizer:
     """Load a recogniser: "motion" (comes with the package), a file of weights, or a run's folder.
 
-    Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). Raises
-    `CheckpointError`.
+    Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). `dtype` is
+    what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`.
     """
     if str(name_or_path) in PACKAGED:
         path = shipped(f"weights/{name_or_path}.safetensors")
@@ -172,9 +203,10 @@ def load(name_or_path: str | Path) -> Recognizer:
     if card is None:
         raise CheckpointError(f"{path}: weights without stmnet's card. Give a file it wrote.")
     try:
-        recognizer = Recognizer((parsed := Card.from_dict(card)).build(), parsed)
+        recognizer = Recognizer((parsed := Card.from_dict(card)).build(), parsed, dtype=dtype)
         recognizer.network.load_state_dict(state_dict)
     except (KeyError, TypeError, RuntimeError) as e:
         reason = (str(e).splitlines() or [""])[0]
         raise CheckpointError(f"{path}: its card and its weights do not fit ({reason}).") from e
+    recognizer.network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return recognizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from stmnet.evaluation.results import FeatureExample
@@ -33,7 +34,8 @@ def first_block_features(recognizer: Recognizer, video: Path, label: str) -> Fea
 
     hooks = [module.register_forward_hook(keep) for module in (cstm, cmm)]
     try:
-        recognizer.probabilities(frames.unsqueeze(0))
+        with torch.no_grad():
+            recognizer.network(recognizer.network_input(frames.unsqueeze(0)))
     finally:
         for hook in hooks:
             hook.remove()
