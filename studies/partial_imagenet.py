@@ -12,7 +12,7 @@ them layer4's own batch norms. The classifier, which stood on them, is left out.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -79,6 +79,21 @@ def measure(
     norm.bias.data = bias + mean
 
 
+def middle_frames(videos: Sequence[Path], num_frames: int = 128) -> Tensor:
+    """A frame from the middle of each of so many videos, evenly spread over the list.
+
+    (N, 3, 224, 224), normalised. Raises `VideoError`.
+    """
+    picked = np.linspace(0, len(videos) - 1, min(num_frames, len(videos)))
+    preprocessing = Preprocessing(num_frames=1, short_side=256, crop_size=224)
+    view = preprocessing.center_view()
+    frames = [
+        view(read_center(Clip(videos[number], UNLABELLED), preprocessing))
+        for number in picked.round().astype(int)
+    ]
+    return preprocessing.normalize(torch.cat(frames))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", type=Path, nargs="+", help="files, or folders of them")
@@ -87,18 +102,8 @@ def main() -> None:
     parser.add_argument("--num-frames", type=int, default=128, help="measured on (default 128)")
     arguments = parser.parse_args()
 
-    videos = find_videos(arguments.videos)
-    # One frame from the middle of each of so many videos, evenly spread over the list.
-    picked = np.linspace(0, len(videos) - 1, min(arguments.num_frames, len(videos)))
-    preprocessing = Preprocessing(num_frames=1, short_side=256, crop_size=224)
-    view = preprocessing.center_view()
-    frames = torch.cat(
-        [
-            view(read_center(Clip(videos[number], UNLABELLED), preprocessing))
-            for number in picked.round().astype(int)
-        ]
-    )
-    weights = restore(arguments.folded, preprocessing.normalize(frames))
+    frames = middle_frames(find_videos(arguments.videos), arguments.num_frames)
+    weights = restore(arguments.folded, frames)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, arguments.out)
     print(f"{arguments.out}: {len(weights)} tensors, measured on {len(frames)} frames.")

@@ -1,0 +1,296 @@
+"""Real video, few clips: fine-tuning on UCF clips, and sitting down against standing up.
+
+    python -m studies.real_video ucf [--shared ../shared] [--only RUN ...] [--pages]
+    python -m studies.real_video room [--shared ../shared] [--only RUN ...] [--pages]
+
+`ucf`: STM-18 on the clips of UCF-101 that are there (three classes of the 101), by official split
+01, from partial ImageNet weights and from scratch. `room`: STM-18, TSM-18 and TSN-18 from the same
+weights on "sitdown" and "standup" of the room recordings, in five folds of whole recordings; tested
+on the clips and on the same clips with their frames in reverse order.
+
+Settings stand in this file and were not tuned on any test clip: those of recipes/own_folder.yaml,
+at sizes and epochs that two cores can do. Tested are the weights of the last epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.pages import put_table
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stmnet.data.datasets import read_split
+from stmnet.data.datasets.folder import Row, parse_segments
+from stmnet.data.datasets.lists import read_text
+from stmnet.data.datasets.ucf101 import parse_class_index, parse_ucf101
+from stmnet.data.prepare import prepare
+from stmnet.data.records import ClipList
+from stmnet.recognizer import Recognizer
+from stmnet.video.transcode import Shape
+from studies.lists import split_by_recording, write_lists
+from studies.partial_imagenet import middle_frames, restore
+from studies.runs import (
+    ROOT,
+    Answers,
+    Outcome,
+    Run,
+    answers_to,
+    finish_all,
+    record,
+    recorded,
+    study_parser,
+    where_and_when,
+)
+from studies.tables import cell, each_seed, table
+
+SEEDS = (0, 1, 2)
+RECIPE = "recipes/own_folder.yaml"
+# Short sides of 128 and crops of 112 pixels instead of 256 and 224: a quarter of the time.
+SHAPE = Shape(short_side=128, key_frame_interval=4)
+SIZE = (
+    *("--data.short_side", "128", "--data.crop_size", "112", "--data.num_workers", "1"),
+    *("--precision", "bf16-mixed"),
+)
+
+
+# ---- UCF ----
+
+UCF_EPOCHS = 6
+STARTS = ("pretrained", "scratch")
+
+
+def prepare_ucf(work: Path, shared: Path) -> None:
+    """Small copies of the clips, the lists of official split 01, and the weights to start from."""
+    videos, lists = shared / "videos" / "ucf101", shared / "annotations" / "ucf101"
+    prepare("folder", videos, work / "ucf" / "videos", shape=SHAPE)
+    train, test = (ucf_rows(lists, f"{part}list01.txt", videos) for part in ("train", "test"))
+    write_lists(work / "ucf", "videos", train, test)
+    weights = work / "partial_imagenet.safetensors"
+    if not weights.is_file():
+        folded = shared / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
+        frames = middle_frames([videos / row.video for row in train])
+        save_file(restore(folded, frames), weights)
+
+
+def ucf_rows(lists: Path, name: str, videos: Path) -> list[Row]:
+    """The clips of a published list that are there."""
+    index = lists / "classInd.txt"
+    label_names = parse_class_index(read_text(index), index)
+    entries = parse_ucf101(read_text(lists / name), lists / name, label_names)
+    rows = [Row(f"{entry.video}.avi", label_names[entry.label]) for entry in entries]
+    return [row for row in rows if (videos / row.video).is_file()]
+
+
+def ucf_runs(work: Path) -> list[Run]:
+    """From the partial ImageNet weights and from scratch."""
+    pretrained = {"pretrained": str(work / "partial_imagenet.safetensors"), "scratch": "null"}
+    return [
+        Run(
+            f"ucf-{start}-seed{seed}",
+            RECIPE,
+            (
+                *("--data.root", str(work / "ucf"), "--model.pretrained", pretrained[start]),
+                *("--optimizer.epochs", str(UCF_EPOCHS), *SIZE),
+            ),
+            seed,
+        )
+        for seed in SEEDS
+        for start in STARTS
+    ]
+
+
+def test_on_ucf(run: Run, recognizer: Recognizer, work: Path) -> Answers:
+    """The answers on the test clips of split 01."""
+    return {"ordered": answers_to(recognizer, read_split("folder", work / "ucf", "test"))}
+
+
+def ucf_clips(work: Path) -> dict[str, list[Any]]:
+    """The columns of the test list: a group of UCF-101 is one scene, filmed in several clips."""
+    clips = read_split("folder", work / "ucf", "test").clips
+    return {
+        "label": [clip.label for clip in clips],
+        "group": [clip.video.stem.rpartition("_")[0] for clip in clips],
+    }
+
+
+def ucf_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
+    """Top-1 from either start, and the difference."""
+    right = {start: correct(clips, of_name(outcomes, f"ucf-{start}-")) for start in STARTS}
+    rows = [
+        [f"STM-18, {words}", cell(right[start], groups=clips["group"]), each_seed(right[start])]
+        for start, words in zip(STARTS, ("partial ImageNet weights", "from scratch"), strict=True)
+    ]
+    gain = right["pretrained"] - right["scratch"]
+    rows.append(["*difference*", cell(gain, groups=clips["group"], signed=True), ""])
+    return table(["", "top-1", "each seed"], rows)
+
+
+# ---- the room ----
+
+ROOM_LABELS = ("sitdown", "standup")
+ROOM_EPOCHS = 8
+NUM_FOLDS = 5
+NETWORKS = ("stm", "tsm", "tsn")
+
+
+class InReverse(nn.Module):
+    """Turns clips (N, T, 3, H, W) around in time."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return clips.flip(1)
+
+
+def prepare_room(work: Path, shared: Path) -> None:
+    """Small copies of the recordings, and the lists of the folds."""
+    prepare_ucf(work, shared)  # whose weights these networks start from
+    videos = shared / "videos" / "room"
+    prepare("folder", videos, work / "room" / "videos", shape=SHAPE)
+    segments = videos / "segments.csv"
+    rows = [
+        row for row in parse_segments(read_text(segments), segments) if row.label in ROOM_LABELS
+    ]
+    folds = split_by_recording(rows, NUM_FOLDS)
+    for number, test in enumerate(folds):
+        train = [row for fold in folds if fold is not test for row in fold]
+        write_lists(work / "room" / f"fold{number}", "../videos", train, test)
+
+
+def room_runs(work: Path) -> list[Run]:
+    """Every network on every fold; the first seed of all of them first."""
+    return [
+        Run(
+            f"room-{network}-fold{fold}-seed{seed}",
+            RECIPE,
+            (
+                *("--model.name", f"{network}_resnet18"),
+                *("--model.pretrained", str(work / "partial_imagenet.safetensors")),
+                *("--data.root", str(work / "room" / f"fold{fold}")),
+                *("--optimizer.epochs", str(ROOM_EPOCHS), *SIZE),
+            ),
+            seed,
+        )
+        for seed in SEEDS
+        for fold in range(NUM_FOLDS)
+        for network in NETWORKS
+    ]
+
+
+def test_on_room(run: Run, recognizer: Recognizer, work: Path) -> Answers:
+    """The answers on the fold's own clips, and on these in reverse."""
+    clip_list = room_fold(work, int(run.name.split("-")[2].removeprefix("fold")))
+    backwards = Recognizer(nn.Sequential(InReverse(), recognizer.network), recognizer.card)
+    return {
+        "ordered": answers_to(recognizer, clip_list),
+        "reversed": answers_to(backwards, clip_list),
+    }
+
+
+def room_fold(work: Path, fold: int) -> ClipList:
+    """The test clips of a fold."""
+    return read_split("folder", work / "room" / f"fold{fold}", "test")
+
+
+def room_clips(work: Path) -> dict[str, list[Any]]:
+    """The columns of all folds' test lists, one after the other."""
+    clips = [clip for fold in range(NUM_FOLDS) for clip in room_fold(work, fold).clips]
+    return {
+        "label": [clip.label for clip in clips],
+        "recording": [clip.video.stem for clip in clips],
+        "start_frame": [clip.start_frame for clip in clips],
+    }
+
+
+def room_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
+    """Accuracy on ordered clips, and what becomes of the answers in reverse."""
+    labels, recordings = torch.tensor(clips["label"]), clips["recording"]
+    accuracy = {}
+    rows = []
+    for network in NETWORKS:
+        of_network = of_name(outcomes, f"room-{network}-")
+        ordered, turned = answers(of_network, "ordered"), answers(of_network, "reversed")
+        accuracy[network] = (ordered == labels).double()
+        rows.append(
+            [
+                f"{network.upper()}-18",
+                cell(accuracy[network], groups=recordings),
+                cell(accuracy[network], labels, groups=recordings),
+                each_class(accuracy[network], labels),
+                cell((turned != ordered).double(), groups=recordings),
+                cell((turned != labels).double(), labels, groups=recordings),
+            ]
+        )
+    for network in NETWORKS[:-1]:
+        gain = accuracy[network] - accuracy["tsn"]
+        rows.append(
+            [
+                f"*{network.upper()} − TSN*",
+                cell(gain, groups=recordings, signed=True),
+                cell(gain, labels, groups=recordings, signed=True),
+                *("", "", ""),
+            ]
+        )
+    head = ["", "top-1", "mean class accuracy", " / ".join(ROOM_LABELS)]
+    reverse = [
+        "in reverse: the answer turns",
+        "in reverse: mean class accuracy for the turned label",
+    ]
+    return table([*head, *reverse], rows)
+
+
+def each_class(right: Tensor, labels: Tensor) -> str:
+    """The accuracy of every class in per cent: "61.1 / 84.7"."""
+    return " / ".join(f"{100 * right[:, labels == label].mean():.1f}" for label in labels.unique())
+
+
+# ---- both ----
+
+
+def of_name(outcomes: Sequence[Outcome], beginning: str) -> list[Outcome]:
+    """The outcomes of runs whose names begin so."""
+    return [outcome for outcome in outcomes if outcome.run.name.startswith(beginning)]
+
+
+def answers(outcomes: Sequence[Outcome], shown: str) -> Tensor:
+    """The answers by seed, folds one after the other: (seeds, clips)."""
+    by_seed: dict[int, list[int]] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.run.name):
+        by_seed.setdefault(outcome.run.seed, []).extend(outcome.answers[shown])
+    return torch.tensor([by_seed[seed] for seed in sorted(by_seed)])
+
+
+def correct(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> Tensor:
+    """Which clips were answered right: (seeds, clips) float."""
+    return (answers(outcomes, "ordered") == torch.tensor(clips["label"])).double()
+
+
+STUDIES = {
+    "ucf": (prepare_ucf, ucf_runs, test_on_ucf, ucf_clips, ucf_table),
+    "room": (prepare_room, room_runs, test_on_room, room_clips, room_table),
+}
+
+
+def main() -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="clips and lists")
+    arguments = parser.parse_args()
+    name, work = arguments.study, arguments.work
+    make_data, plan, test, test_clips, make_table = STUDIES[name]
+    if not arguments.pages:
+        make_data(work, arguments.shared)
+        outcomes = finish_all(plan(work), work, partial(test, work=work), only=arguments.only)
+        if arguments.only:
+            return
+        record(name, f"python -m studies.real_video {name}", test_clips(work), outcomes)
+    clips, outcomes = recorded(name)
+    text = f"{make_table(clips, outcomes)}\n{where_and_when(outcomes)}"
+    put_table(ROOT / "docs" / "studies.md", f"studies.real_video {name}", text)
+
+
+if __name__ == "__main__":
+    main()
