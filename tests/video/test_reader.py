@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.frames import find_videos, probe, read_frames
+from stmnet.video.reader import VideoFile
 from tests.conftest import VideoWriter, decode_all, write_audio
 
 CODECS = [
@@ -127,6 +130,23 @@ def test_unreadable_files_are_named_with_a_remedy(make_video: VideoWriter, tmp_p
                 read(tmp_path / name)
             assert str(error.value).startswith(str(tmp_path / name))
             assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), CODECS)
+def test_a_closed_file_frees_its_decoder_at_once(
+    make_video: VideoWriter, name: str, codec: str, options: dict[str, str]
+) -> None:
+    """Not when Python's collector next comes by: workers would hold hundreds of decoders."""
+    path = make_video(name, codec=codec, options=options, num_frames=40)
+    gc.disable()
+    try:
+        with VideoFile(path) as video:
+            video.read([35])
+            held = [weakref.ref(video), weakref.ref(video._index)]
+        del video
+        assert [reference() for reference in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_negative_index_is_refused(make_video: VideoWriter) -> None:

@@ -68,6 +68,8 @@ class PacketIndex:
         self._kept: list[Packet[VideoStream]] = []
         self._codec = stream.codec_context.name
         self._format = container.format.name
+        # What the container seeks by, in the stream's time base.
+        self._timestamp = _pts if self._format == MATROSKA else _dts
         self.last_end_seconds = 0.0
         if self._format not in (MP4, MATROSKA, AVI):
             raise UnsureOrderError(f"container {self._format}")
@@ -144,8 +146,12 @@ class PacketIndex:
     def _seek(self, group: Group) -> None:
         # MP4 seeks to the last key frame shown by then, which may be decoded well before.
         self._container.seek(group.last_timestamp, stream=self._stream)
+        timestamp_of, first = self._timestamp, group.first_timestamp
+        # Nothing here refers to the index itself: a circle would keep the decoder and its buffers
+        # until Python's collector comes by.
         self._demuxer = dropwhile(
-            lambda packet: self._comes_before(packet, group), self._packets_from_here()
+            lambda packet: (found := timestamp_of(packet)) is not None and found < first,
+            self._packets_from_here(),
         )
 
     def _unpack(self, packets: Sequence[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
@@ -159,10 +165,6 @@ class PacketIndex:
             raise UnsureOrderError("packed B-frames across a key frame")
         _refuse_empty_mpeg4(packet.size for packet in unpacked)
         return cast("list[Packet[VideoStream]]", unpacked)
-
-    def _comes_before(self, packet: Packet[VideoStream], group: Group) -> bool:
-        timestamp = self._timestamp(packet)
-        return timestamp is not None and timestamp < group.first_timestamp
 
     def _read_table(self) -> list[Group]:
         """The groups by the container's own table of packets."""
@@ -207,10 +209,6 @@ class PacketIndex:
         self.last_end_seconds = ends.last_seconds()
         return _groups(starts, hidden, len(timestamps), timestamps.__getitem__)
 
-    def _timestamp(self, packet: Packet[VideoStream]) -> int | None:
-        """What the container seeks by, in the stream's time base."""
-        return packet.pts if self._format == MATROSKA else packet.dts
-
     def _shows(self, packet: Packet[VideoStream]) -> bool:
         # A VP8 packet may hold a picture that others refer to and nobody sees: bit 4 says so.
         hidden = self._codec == "vp8" and not memoryview(packet)[0] & 0x10
@@ -240,6 +238,14 @@ def _groups(
             )
         )
     return groups
+
+
+def _pts(packet: Packet[VideoStream]) -> int | None:
+    return packet.pts
+
+
+def _dts(packet: Packet[VideoStream]) -> int | None:
+    return packet.dts
 
 
 def _first_frame(group: Group) -> int:
