@@ -50,17 +50,17 @@ from studies.tables import cell, each_seed, table
 
 SEEDS = (0, 1, 2)
 RECIPE = "recipes/own_folder.yaml"
-# Short sides of 128 and crops of 112 pixels instead of 256 and 224: a quarter of the time.
 SHAPE = Shape(short_side=128, key_frame_interval=4)
-SIZE = (
-    *("--data.short_side", "128", "--data.crop_size", "112", "--data.num_workers", "1"),
-    *("--precision", "bf16-mixed"),
-)
+QUICK = ("--data.num_workers", "1", "--precision", "bf16-mixed")
 
 
 # ---- UCF ----
 
-UCF_EPOCHS = 6
+# Crops of 112 pixels instead of 224: a quarter of the time.
+UCF_SETTINGS = (
+    *("--optimizer.epochs", "6", "--data.short_side", "128", "--data.crop_size", "112"),
+    *QUICK,
+)
 STARTS = ("pretrained", "scratch")
 
 
@@ -95,7 +95,7 @@ def ucf_runs(work: Path) -> list[Run]:
             RECIPE,
             (
                 *("--data.root", str(work / "ucf"), "--model.pretrained", pretrained[start]),
-                *("--optimizer.epochs", str(UCF_EPOCHS), *SIZE),
+                *UCF_SETTINGS,
             ),
             seed,
         )
@@ -133,7 +133,11 @@ def ucf_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
 # ---- the room ----
 
 ROOM_LABELS = ("sitdown", "standup")
-ROOM_EPOCHS = 8
+# Tried on two other labels, "walk" and "falling": 8 epochs of the recipe's rate are enough there.
+ROOM_SETTINGS = (
+    *("--optimizer.epochs", "8", "--data.short_side", "108", "--data.crop_size", "96"),
+    *QUICK,
+)
 NUM_FOLDS = 5
 NETWORKS = ("stm", "tsm", "tsn")
 
@@ -170,7 +174,7 @@ def room_runs(work: Path) -> list[Run]:
                 *("--model.name", f"{network}_resnet18"),
                 *("--model.pretrained", str(work / "partial_imagenet.safetensors")),
                 *("--data.root", str(work / "room" / f"fold{fold}")),
-                *("--optimizer.epochs", str(ROOM_EPOCHS), *SIZE),
+                *ROOM_SETTINGS,
             ),
             seed,
         )
