@@ -29,7 +29,8 @@ def split_by_recording(rows: Sequence[Row], num_folds: int) -> list[list[Row]]:
         return sum(row.label == rarest for row in clips), len(clips)
 
     folds: list[list[Row]] = [[] for _ in range(num_folds)]
-    for clips in sorted(recordings.values(), key=burden, reverse=True):
+    by_name = [clips for _, clips in sorted(recordings.items())]
+    for clips in sorted(by_name, key=burden, reverse=True):
         min(folds, key=burden).extend(clips)
     return folds
 
