@@ -6,7 +6,8 @@ The file is then what a recipe takes as `model.pretrained`. Folded weights are o
 a bias; training wants the batch norm back. Its statistics are measured on real frames, and its
 scale and shift chosen so that the two together are the folded convolution again. The file has no
 weights of layer4's four 3x3 convolutions: they start fresh, as torchvision draws them, and with
-them layer4's own batch norms. The classifier, which stood on them, is left out.
+them layer4's own batch norms. The second norm of each of its blocks starts at zero, so that layer4
+begins as its shortcut, whose weights are there. The classifier, which stood on it, is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = resnet18(weights=None).eval()
+        network = resnet18(weights=None, zero_init_residual=True).eval()
     with np.load(folded) as file:
         arrays = {name: torch.from_numpy(array) for name, array in file.items()}
     for name, conv, norm in convolutions(network):
