@@ -134,6 +134,32 @@ def test_normalisation_by_hand() -> None:
     torch.testing.assert_close(result, torch.tensor(expected))
 
 
+@pytest.mark.parametrize("lies", ["channels last", "channels first"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("with_colors", [False, True])
+def test_normalised_clips_lie_channels_last(
+    lies: str, dtype: torch.dtype, with_colors: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.randint(256, (2, 3, 4, 5, 3), generator=generator).to(dtype).movedim(-1, -3)
+    if lies == "channels first":
+        clips = clips.contiguous()
+    before = clips.clone()
+    steps = [("brightness", 1.3), ("contrast", 0.5), ("saturation", 1.4)]
+    colors = compose_colors(steps).expand(2, 3, 6) if with_colors else None
+    result = SMALL.normalize(clips, colors)
+    assert torch.equal(clips, before), "the input is left alone"
+    assert result.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    for clip, own in zip(before.double(), result, strict=True):
+        for frame, normalized in zip(clip, own, strict=True):
+            if colors is not None:
+                both = torch.cat([frame, frame.mean((1, 2), keepdim=True).expand_as(frame)])
+                frame = torch.einsum("ck,khw->chw", colors[0].double(), both).clamp(0, 255)
+            for channel in range(3):
+                expected = (frame[channel] / 255 - SMALL.mean[channel]) / SMALL.std[channel]
+                torch.testing.assert_close(normalized[channel], expected.float())
+
+
 def test_colors_come_before_the_normalisation() -> None:
     # 200 twice as bright is clipped to 255, and only then made to have mean zero.
     clips = torch.tensor([200, 50, 0], dtype=torch.uint8).view(1, 1, 3, 1, 1)

@@ -110,9 +110,12 @@ def apply_colors(clips: Tensor, colors: Tensor | None) -> Tensor:
     means = pixels.mean(dim=(-2, -1))  # (..., T, 3)
     from_means = (of_mean * means.unsqueeze(-2)).sum(dim=-1)
     # Not a matrix product: mixed precision would take that in bfloat16, which has steps of a whole
-    # level of 255 and more.
-    result = from_means[..., None, None]
-    for channel in range(3):
-        weights = of_pixel[..., channel, None, None]
-        result = torch.addcmul(result, weights, pixels[..., channel, None, :, :])
+    # level of 255 and more. One plane after the other, into memory that lies as the clips do.
+    result = torch.empty_like(pixels)
+    planes = pixels.unbind(-3)
+    for channel, plane in enumerate(result.unbind(-3)):
+        weights = of_pixel[..., channel, :, None, None].unbind(-3)
+        plane.copy_(from_means[..., channel, None, None])
+        for weight, pixel in zip(weights, planes, strict=True):
+            plane.addcmul_(weight, pixel)
     return result.clamp_(0, 255).to(clips.dtype)
