@@ -20,7 +20,7 @@ from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.files import whole_file
 from stmnet.models.optimize import optimize
-from stmnet.models.weights import read_checkpoint_file
+from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
 from stmnet.models.zoo import build_model
 from stmnet.shipped import shipped
 from stmnet.video.frames import probe
@@ -184,7 +184,7 @@ def load(
     else:
         path = Path(name_or_path)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path = path / RUN_WEIGHTS
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "

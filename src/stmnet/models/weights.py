@@ -1,7 +1,9 @@
-"""Loading weights by name: from a file, or torchvision's ImageNet weights of the trunk."""
+"""Loading weights by name: of stmnet's own files, and of any ResNet's by torchvision's names."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,18 +16,61 @@ from torch import Tensor, nn
 
 from stmnet.errors import CheckpointError
 from stmnet.models.i3d import InflatedConv2d
+from stmnet.models.imagenet import imagenet_file
+
+RUN_WEIGHTS = "model.safetensors"  # in a run's folder
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
 TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".spatial.", ".me.")
 
+# What DistributedDataParallel, stmnet's own training and torch.compile put in front of names.
+WRAPPERS = re.compile(r"^((module|network|_orig_mod)\.)+")
+
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_matching` did: names of the parameters and buffers, in the network's order."""
+    """What of a file was loaded into a network, by the names of parameters and buffers.
 
+    `missing` are the network's that the file does not have, or not as `fc` of this size;
+    `unexpected` the file's that the network does not have; `inflated` the loaded kernels that were
+    made longer in time. `num_classes` are the network's and those of the file's classifier.
+    """
+
+    source: str
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
+    unexpected: tuple[str, ...] = ()
+    inflated: tuple[str, ...] = ()
+    num_classes: tuple[int | None, int | None] = (None, None)
+
+    def in_words(self) -> str:
+        """One line: what was loaded, what starts fresh, what of the file is not used."""
+        parts = [f"{len(self.loaded)} tensors loaded"]
+        if any(map(is_classifier, self.loaded)):
+            parts[0] += ", the classifier with them"
+        if self.inflated:
+            parts.append(f"inflated along time: {len(self.inflated)} kernels")
+        fresh = []
+        if temporal := [name for name in self.missing if is_temporal(name)]:
+            fresh.append(f"temporal parts ({len(temporal)} tensors)")
+        if any(map(is_classifier, self.missing)):
+            ours, theirs = self.num_classes
+            theirs_in_words = f"; the file's has {theirs}" if theirs is not None else ""
+            fresh.append(f"classifier ({ours} classes{theirs_in_words})")
+        parts.append(f"fresh: {', '.join(fresh) or 'nothing'}")
+        if self.unexpected:
+            parts.append(f"not used: {len(self.unexpected)} ({self.unexpected[0]}, ...)")
+        return f"{self.source}: {'; '.join(parts)}"
+
+
+def is_temporal(name: str) -> bool:
+    """Whether a tensor belongs to what a network has beside its 2D trunk."""
+    return any(part in name for part in TEMPORAL_PARTS)
+
+
+def is_classifier(name: str) -> bool:
+    """Whether a tensor belongs to the last, linear layer."""
+    return name.startswith("fc.")
 
 
 def read_checkpoint_file(path: Path) -> dict[str, Any]:
@@ -48,35 +93,42 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_matching(model: nn.Module, state_dict: dict[str, Tensor]) -> LoadReport:
+def load_matching(
+    model: nn.Module, state_dict: dict[str, Tensor], *, source: str = "state dict"
+) -> LoadReport:
     """Copy into `model` every tensor of `state_dict` that has a place of the same name and shape.
 
-    The classifier (`fc`) is left fresh where its size differs. Any other part of a wrong shape
-    raises `CheckpointError`.
+    Kernels of a 2D network are inflated where `model` has longer ones. The classifier (`fc`) is
+    left fresh where its size differs. Any other part of a wrong shape raises `CheckpointError`,
+    which begins with `source`.
     """
     own = model.state_dict()
+    inflated = inflate(model, state_dict)
     fitting: dict[str, Tensor] = {}
-    for name, tensor in state_dict.items():
+    for name, tensor in (state_dict | inflated).items():
         if name not in own:
             continue
         if tensor.shape == own[name].shape:
             fitting[name] = tensor
-        elif not name.startswith("fc."):
+        elif not is_classifier(name):
             raise CheckpointError(
-                f"{name} is {tuple(tensor.shape)} in the checkpoint and "
+                f"{source}: {name} is {tuple(tensor.shape)} there and "
                 f"{tuple(own[name].shape)} in the network. Check depth and width."
             )
     model.load_state_dict(fitting, strict=False)
     return LoadReport(
+        source=source,
         loaded=tuple(fitting),
         missing=tuple(name for name in own if name not in fitting),
         unexpected=tuple(name for name in state_dict if name not in own),
+        inflated=tuple(inflated),
+        num_classes=(num_classes(own), num_classes(state_dict)),
     )
 
 
 def inflate(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state_dict` with the kernels of a 2D network made as long in time as `model` has them."""
-    inflated = dict(state_dict)
+    """The kernels of a 2D network's `state_dict` that are longer in time in `model`, so made."""
+    inflated = {}
     for name, module in model.named_modules():
         kernel = state_dict.get(f"{name}.weight")
         if not isinstance(module, InflatedConv2d) or kernel is None:
@@ -86,52 +138,76 @@ def inflate(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, Tensor
     return inflated
 
 
-def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
-    """Load the trunk's weights from "imagenet" (torchvision) or from a file of weights by name.
+def num_classes(state_dict: dict[str, Tensor]) -> int | None:
+    """How many scores the classifier gives, if there is one."""
+    weight = state_dict.get("fc.weight")
+    return None if weight is None else len(weight)
 
-    `name` is the network's name in the zoo, from which ImageNet weights are chosen. Raises
-    `CheckpointError` where the weights cannot be had, or leave a part of the trunk without any.
+
+def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
+    """Load a trunk's weights, and whatever else fits, from "imagenet" or from a file.
+
+    `name` is the network's name in the zoo, from which ImageNet weights are chosen. A file is a run
+    of stmnet (its folder, .safetensors or .ckpt) or any state dict by torchvision's names, which
+    timm's ResNets share. Raises `CheckpointError` where the weights cannot be had, or where they
+    are those of another trunk.
     """
     if source == "imagenet":
-        state_dict = _imagenet_state_dict(name)
+        path = imagenet_file(name)
+        called = f"ImageNet weights {path.name}"
     else:
-        content = read_checkpoint_file(Path(source))
-        state_dict = content.get("state_dict", content)
-    report = load_matching(model, inflate(model, state_dict))
-    gaps = [
-        key
-        for key in report.missing
-        if not key.startswith("fc.")
-        and not key.endswith("num_batches_tracked")
-        and not any(part in key for part in TEMPORAL_PARTS)
-    ]
-    if gaps:
-        raise CheckpointError(
-            f"{source}: has no {gaps[0]} (and {len(gaps) - 1} more of {name}'s trunk). "
-            "Give weights of the same depth."
-        )
+        path = Path(source)
+        if path.is_dir():
+            path = path / RUN_WEIGHTS
+        called = str(path)
+    report = load_matching(model, read_state_dict(path), source=called)
+    check_trunk(report, name)
     return report
 
 
-def _imagenet_state_dict(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model_weights, list_models
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by the names of the bare network. Raises `CheckpointError`."""
+    content = read_checkpoint_file(path)
+    for key in ("state_dict", "model"):  # where training programs keep the weights
+        if isinstance(content.get(key), dict):
+            content = content[key]
+    state_dict = {
+        WRAPPERS.sub("", name): tensor
+        for name, tensor in content.items()
+        if isinstance(tensor, Tensor)
+    }
+    if not state_dict:
+        raise CheckpointError(f"{path}: holds no weights. Give a checkpoint or a state dict.")
+    return state_dict
 
-    trunk = name.rsplit("_", 1)[-1]
-    if trunk not in list_models():
+
+def check_trunk(report: LoadReport, name: str) -> None:
+    """Raise `CheckpointError` where a part of the trunk has no weights, or weights have no part."""
+    # Files older than the counter of batches do not have it, and nothing uses it.
+    gaps = [
+        tensor
+        for tensor in report.missing
+        if not is_temporal(tensor)
+        and not is_classifier(tensor)
+        and not tensor.endswith("num_batches_tracked")
+    ]
+    if gaps:
         raise CheckpointError(
-            f"{name}: torchvision has no ImageNet weights of its trunk. "
-            "Give the path of a state dict: pretrained=PATH."
+            f"{report.source}: has no {gaps[0]} (and {len(gaps) - 1} more of {name}'s trunk). "
+            "Give weights of the same kind and depth."
         )
-    weights = get_model_weights(trunk).DEFAULT
-    try:
-        return cast("dict[str, Tensor]", weights.get_state_dict(progress=True))
-    except OSError as e:
-        file_name = weights.url.rsplit("/", 1)[-1]
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
+    # What else the file has may be a head or a loss of the program that wrote it. Blocks may not:
+    # every tensor of ResNet-18 has its equal in a ResNet-34.
+    if blocks := blocks_of(report.unexpected) - blocks_of((*report.loaded, *report.missing)):
         raise CheckpointError(
-            f"ImageNet weights of {trunk} cannot be downloaded ({_first_line(e)}). "
-            f"Put {file_name} into {folder}."
-        ) from e
+            f"{report.source}: has blocks that {name} has not, as {min(blocks)}. "
+            "Give weights of the same kind and depth."
+        )
+
+
+def blocks_of(names: Iterable[str]) -> set[str]:
+    """The residual blocks that tensors belong to, as layer1.0."""
+    return {match.group() for name in names if (match := re.match(r"layer\d+\.\d+", name))}
 
 
 def _first_line(error: BaseException) -> str:

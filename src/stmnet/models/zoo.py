@@ -12,6 +12,7 @@ The options of STM's variants are those of `stmnet.models.stm_options.STMOptions
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -171,8 +172,9 @@ def build_model(
 ) -> nn.Module:
     """Build a network: (N, T, 3, H, W) float, normalised -> logits (N, `num_classes`).
 
-    `pretrained`: "imagenet" (torchvision's weights of the trunk), or the path of a state dict
-    whose matching parts are loaded by name; the classifier starts fresh where its size differs.
+    `pretrained`: "imagenet" (torchvision's or timm's weights of the trunk), or the path of a state
+    dict, a checkpoint or a run's folder, whose tensors are loaded by name; the classifier starts
+    fresh where its size differs. What was loaded and what not is said in a line on stderr.
 
     Raises `UnknownModelError` for an unknown name or option, `CheckpointError` for weights that
     cannot be read or do not belong to this trunk.
@@ -180,7 +182,7 @@ def build_model(
     check_model(name, options)
     model = MODELS[name](num_classes=num_classes, num_frames=num_frames, **options)
     if pretrained is not None:
-        load_backbone(model, pretrained, name=name)
+        print(load_backbone(model, pretrained, name=name).in_words(), file=sys.stderr)
     return model
 
 
