@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stmnet.models.complexity import measure
 from stmnet.models.eco import Inception, ResidualBlock3d
+from stmnet.models.optimize import optimize
 from stmnet.models.zoo import build_model
-from tests.models.counting import built_on_meta, count_gmacs, num_parameters
 
 # Channels, height and width at the end of BN-Inception's blocks, for a picture of 224x224
 # (Ioffe and Szegedy, Fig. 5); 3c is split in ECO.
@@ -103,7 +104,8 @@ def test_an_inception_block_is_its_branches() -> None:
 
 
 def test_blocks_have_the_sizes_of_bn_inception() -> None:
-    model = built_on_meta("eco_full", num_classes=400, num_frames=4)
+    with torch.device("meta"):
+        model = build_model("eco_full", num_classes=400, num_frames=4).eval()
     seen = []
 
     def note(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -131,9 +133,9 @@ def test_blocks_have_the_sizes_of_bn_inception() -> None:
     ("name", "millions", "gmacs"), [("eco_full", 47.5, 64.4), ("eco_lite", 37.4, 46.5)]
 )
 def test_size_and_cost(name: str, millions: float, gmacs: float) -> None:
-    model = built_on_meta(name, num_classes=400, num_frames=16)
-    assert num_parameters(model) / 1e6 == pytest.approx(millions, rel=0.01)
-    assert count_gmacs(model, (1, 16, 3, 224, 224)) == pytest.approx(gmacs, rel=0.01)
+    cost = measure(name, num_classes=400, num_frames=16)
+    assert cost.parameters / 1e6 == pytest.approx(millions, rel=0.01)
+    assert cost.macs / 1e9 == pytest.approx(gmacs, rel=0.01)
 
 
 @torch.no_grad()
@@ -145,3 +147,13 @@ def test_going_to_clips_copies_nothing() -> None:
     model(torch.randn(2, 4, 3, 64, 64))
     assert seen["clips"].data_ptr() == seen["frames"].data_ptr()
     assert seen["clips"].is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_weights_lie_as_the_maps_they_meet() -> None:
+    network = build_model("eco_full", num_classes=3, num_frames=4, width=8)
+    for module in [*network.modules(), *optimize(network).modules()]:
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last)
+        elif isinstance(module, nn.Conv3d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last_3d)
+            assert not module.weight.is_contiguous()

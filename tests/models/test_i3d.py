@@ -10,9 +10,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from stmnet.models.complexity import measure
 from stmnet.models.i3d import InflatedPointwise
 from stmnet.models.zoo import build_model
-from tests.models.counting import built_on_meta, count_gmacs, num_parameters
 
 # FACTS: 3x1x1 kernels in alternating blocks.
 ALTERNATING = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
@@ -77,18 +77,16 @@ def test_it_is_the_network_of_3d_operators(num_frames: int, size: int) -> None:
 
 
 def test_size_and_cost() -> None:
-    model = built_on_meta("i3d_resnet50", num_classes=400, num_frames=32)
+    cost = measure("i3d_resnet50", num_classes=400, num_frames=32)
     resnet = 23_508_032 + 2048 * 400 + 400
     inflation, inputs = 4 * 3 * 64 * 49, 64
     for stage, blocks in enumerate(ALTERNATING):
         for inflated in blocks:
             inflation += inflated * 2 * inputs * 64 * 2**stage
             inputs = 256 * 2**stage
-    assert num_parameters(model) == resnet + inflation
-    assert num_parameters(model) / 1e6 == pytest.approx(28.0, rel=0.01)  # Table 4
-    assert count_gmacs(model, (1, 32, 3, 224, 224)) == pytest.approx(
-        153, rel=0.01
-    )  # Table 4: 306/2
+    assert cost.parameters == resnet + inflation
+    assert cost.parameters / 1e6 == pytest.approx(28.0, rel=0.01)  # Table 4
+    assert cost.macs / 1e9 == pytest.approx(153, rel=0.01)  # Table 4: 306/2
 
 
 def test_weights_of_a_2d_resnet_are_inflated(tmp_path: Path) -> None:

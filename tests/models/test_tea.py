@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from stmnet.errors import CheckpointError
+from stmnet.models.complexity import measure
 from stmnet.models.tea import MotionExcitation, TEABottleneck
 from stmnet.models.zoo import build_model
-from tests.models.counting import built_on_meta, count_gmacs, num_parameters
 
 
 def randomize(module: nn.Module) -> nn.Module:
@@ -152,52 +150,6 @@ def test_size_and_cost() -> None:
         w = 26 * 2**stage
         r = 4 * w // 16
         temporal += num_blocks * (3 * 4 * w + 2 * 4 * w * r + 9 * r + 2 * r + 2 * 4 * w)
-    model = built_on_meta("tea_res2net50", num_classes=174)
-    assert num_parameters(model) == res2net_parameters(174) + temporal
-    assert count_gmacs(model, (1, 8, 3, 224, 224)) == pytest.approx(35, rel=0.02)  # Table 4: 35G
-
-
-def test_res2net_weights_load_by_name(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        source = res2net_state_dict()
-    source = {name: torch.randn(tensor.shape) for name, tensor in source.items()}
-    torch.save(source, tmp_path / "res2net50_26w_4s.pth")
-    path = str(tmp_path / "res2net50_26w_4s.pth")
-    model = build_model("tea_res2net50", num_classes=5, pretrained=path)
-    own = model.state_dict()
-    same = {name for name in source if name in own and torch.equal(own[name], source[name])}
-    assert set(source) - same == {"fc.weight", "fc.bias"}
-    fresh = {name.split(".")[2] for name in own.keys() - source.keys() if "batches" not in name}
-    assert fresh == {"me", "temporal"}
-
-
-def res2net_state_dict() -> dict[str, Tensor]:
-    """The names and shapes of timm's and the authors' res2net50_26w_4s, without its counters."""
-
-    def bn(name: str, channels: int) -> dict[str, Tensor]:
-        kinds = ("weight", "bias", "running_mean", "running_var")
-        return {f"{name}.{kind}": torch.empty(channels) for kind in kinds}
-
-    def conv(name: str, inputs: int, outputs: int, size: int) -> dict[str, Tensor]:
-        return {f"{name}.weight": torch.empty(outputs, inputs, size, size)}
-
-    state = conv("conv1", 3, 64, 7) | bn("bn1", 64)
-    inputs = 64
-    for stage, num_blocks in enumerate((3, 4, 6, 3)):
-        w, outputs = 26 * 2**stage, 256 * 2**stage
-        for index in range(num_blocks):
-            block = f"layer{stage + 1}.{index}"
-            state |= conv(f"{block}.conv1", inputs, 4 * w, 1) | bn(f"{block}.bn1", 4 * w)
-            for part in range(3):
-                state |= conv(f"{block}.convs.{part}", w, w, 3) | bn(f"{block}.bns.{part}", w)
-            state |= conv(f"{block}.conv3", 4 * w, outputs, 1) | bn(f"{block}.bn3", outputs)
-            if index == 0:
-                state |= conv(f"{block}.downsample.0", inputs, outputs, 1)
-                state |= bn(f"{block}.downsample.1", outputs)
-            inputs = outputs
-    return state | {"fc.weight": torch.empty(1000, 2048), "fc.bias": torch.empty(1000)}
-
-
-def test_torchvision_has_no_res2net() -> None:
-    with pytest.raises(CheckpointError, match=r"torchvision has no .* pretrained=PATH"):
-        build_model("tea_res2net50", num_classes=5, width=8, pretrained="imagenet")
+    cost = measure("tea_res2net50", num_classes=174)
+    assert cost.parameters == res2net_parameters(174) + temporal
+    assert cost.macs / 1e9 == pytest.approx(35, rel=0.02)  # Table 4: 35G
