@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stmnet.data.clips import Batch
 from stmnet.data.transforms import Preprocessing
 from stmnet.recognizer import Card
+from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
+from stmnet.training.means import RunningMeans
 from stmnet.training.module import ActionModule, learning_rate_factor
 from stmnet.training.recipe import OptimizerRecipe
 
@@ -59,6 +63,7 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
         network,
         Card("any", ("left", "right"), preprocessing),
         OptimizerRecipe(),
+        objective=ClassificationObjective(),
         learning_rate=0.01,
         training_loader=None,  # type: ignore[arg-type]
         max_unreadable=0,
@@ -79,3 +84,75 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
             torch.testing.assert_close(seen_frame.double(), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(validated, frames / 127.5 - 1)
     assert torch.equal(uncolored, validated)
+
+
+def small_module(num_views: int, objective: ClassificationObjective) -> ActionModule:
+    torch.manual_seed(2)
+    card = Card("tsn_resnet18", ("a", "b", "c"), Preprocessing(2, 32, 32), {"width": 4})
+    loader = SimpleNamespace(num_views=num_views)
+    return ActionModule(
+        card.build(),
+        card,
+        OptimizerRecipe(),
+        objective=objective,
+        learning_rate=0.01,
+        training_loader=loader,  # type: ignore[arg-type]
+        max_unreadable=0,
+    )
+
+
+def twins_objective() -> TwinsObjective:
+    return TwinsObjective(
+        CorrelationLoss(off_diagonal_weight=0.0039, batch="global"), correlation_weight=0.01
+    )
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_both_views_go_through_the_network_at_once_and_meet_in_the_objective() -> None:
+    module = small_module(2, twins_objective())
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (3, 2, 2, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    colors = 0.3 * torch.rand(3, 2, 3, 6, generator=generator)
+    labels = torch.tensor([0, 2, 1])
+    module.network.eval()
+    passes = []
+    module.network.register_forward_pre_hook(lambda network, inputs: passes.append(inputs[0]))
+    loss = module.training_step(Batch(frames, labels, colors, []), 0)
+    assert [len(clips) for clips in passes] == [6]
+    first, second = (module(frames[:, view], colors[:, view]) for view in (0, 1))
+    expected = (F.cross_entropy(first, labels) + F.cross_entropy(second, labels)) / 2
+    expected = expected + 0.01 * module.objective.correlation(first, second)
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("num_views", [1, 2])
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_a_batch_without_clips_gives_every_parameter_a_gradient_of_zero(num_views: int) -> None:
+    module = small_module(
+        num_views, twins_objective() if num_views == 2 else ClassificationObjective()
+    )
+    nothing = Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), None, [])
+    module.training_step(nothing, 0).backward()
+    assert all(not parameter.grad.any() for parameter in module.parameters())
+
+
+def test_nothing_of_twins_is_left_among_the_weights() -> None:
+    weighted = ClassificationObjective(torch.ones(3))
+    plain = small_module(1, weighted).state_dict()
+    assert plain.keys() == small_module(2, twins_objective()).state_dict().keys()
+    assert all(name.startswith("network.") for name in plain)
+
+
+def test_running_means_are_those_of_all_clips() -> None:
+    means = RunningMeans()
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.randint(0, 9, (50,), generator=generator)
+    values = torch.randn(50, generator=generator)
+    for index, (size, value) in enumerate(zip(sizes, values, strict=True)):
+        if index == 20:
+            state = means.state_dict()
+            means = RunningMeans()
+            means.load_state_dict(state)
+        means.add(size.float(), loss=value)
+    expected = (sizes * values.double()).sum() / sizes.sum()
+    assert means.compute()["loss"] == pytest.approx(expected.item(), abs=1e-6)

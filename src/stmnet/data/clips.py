@@ -233,6 +233,7 @@ class TrainingLoader(DataLoader[Sample]):
         self.epoch_sampler = EpochSampler(
             [clip.label for clip in clips.clips], seed=clips.seed, class_balanced=class_balanced
         )
+        self.num_views = clips.num_views
         self.num_batches_trained = 0
         super().__init__(
             clips,

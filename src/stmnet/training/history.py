@@ -8,6 +8,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from stmnet.evaluation.history import EpochRecord, append_history
+from stmnet.training.module import ActionModule
 
 
 class HistoryLog(Callback):
@@ -21,14 +22,17 @@ class HistoryLog(Callback):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        assert isinstance(pl_module, ActionModule)
+        training = pl_module.training_means.compute()
+        pl_module.training_means.reset()
+        validation = pl_module.validation_means.compute()
         now = time.monotonic()
         record = EpochRecord(
             epoch=trainer.current_epoch,
-            train_loss=metrics["train_loss_epoch"],
-            train_top1=metrics["train_top1"],
-            validation_loss=metrics["validation_loss"],
-            validation_top1=metrics["validation_top1"],
+            train_loss=training["loss"],
+            train_top1=training["top1"],
+            validation_loss=validation["loss"],
+            validation_top1=validation["top1"],
             seconds=now - self._started,
         )
         self._started = now

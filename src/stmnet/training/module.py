@@ -6,17 +6,17 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics.classification import MulticlassAccuracy
 
 from stmnet.data.clips import Batch, TrainingLoader
 from stmnet.errors import VideoError
 from stmnet.recognizer import METADATA_KEY, Card
+from stmnet.training.losses import ClassificationObjective
+from stmnet.training.means import RunningMeans
 from stmnet.training.recipe import OptimizerRecipe
 
 
@@ -31,7 +31,11 @@ def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
 
 
 class ActionModule(LightningModule):
-    """Trains `network` with cross-entropy; the card travels in every checkpoint."""
+    """Trains `network` by an objective; the card travels in every checkpoint.
+
+    Of two views a clip (Twins Training) the network sees one batch of twice the size, and the
+    objective compares its halves; of one view this is plain training.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class ActionModule(LightningModule):
         card: Card,
         optimizer: OptimizerRecipe,
         *,
+        objective: ClassificationObjective,
         learning_rate: float,
         training_loader: TrainingLoader,
         max_unreadable: int,
@@ -47,45 +52,61 @@ class ActionModule(LightningModule):
         self.network = network
         self.card = card
         self.optimizer_recipe = optimizer
+        self.objective = objective
+        self.validation_objective = ClassificationObjective()
         self.learning_rate = learning_rate
         self.training_loader = training_loader
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
-        num_classes = len(card.label_names)
-        self.train_top1 = MulticlassAccuracy(num_classes, average="micro")
-        self.validation_top1 = MulticlassAccuracy(num_classes, average="micro")
+        self.training_means = RunningMeans()
+        self.validation_means = RunningMeans()
         self._rng_state: Tensor | None = None
 
     def forward(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
         """(N, T, 3, H, W) uint8, in training with the `colors` of the batch -> logits (N, K)."""
         return self.network(self.card.preprocessing.normalize(clips, colors))
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
+    def score_views(self, batch: Batch) -> Tensor:
+        """Logits (V, N, K) of the V views of the batch's N clips, by one forward of all."""
+        frames, colors = batch.frames, batch.colors
+        if len(frames) == 0:
+            return self._no_logits()
+        if frames.ndim == 5:
+            return self(frames, colors).unsqueeze(0)
+        num_views = frames.shape[1]
+        # (N, V, ...) -> (V * N, ...): the clips of a view stay together.
+        frames = frames.transpose(0, 1).flatten(0, 1)
+        colors = None if colors is None else colors.transpose(0, 1).flatten(0, 1)
+        return self(frames, colors).unflatten(0, (num_views, -1))
+
+    def _no_logits(self) -> Tensor:
+        """Logits (V, 0, K) made of every parameter, for whose gradients other processes wait."""
+        nothing = torch.stack([(parameter * 0).sum() for parameter in self.parameters()]).sum()
+        num_views = self.training_loader.num_views if self.training else 1
+        return nothing.expand(num_views, 0, len(self.card.label_names))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         self._count_unreadable(batch)
-        if len(batch.frames) == 0:
-            return None
-        logits = self(batch.frames, batch.colors)
-        loss = F.cross_entropy(logits, batch.labels)
-        self.train_top1(logits, batch.labels)
-        size = len(batch.labels)
-        self.log("train_loss", loss, on_epoch=True, batch_size=size)
-        self.log("train_top1", self.train_top1, on_step=False, on_epoch=True)
-        self.log("loss", loss, logger=False, prog_bar=True, batch_size=size)
-        return loss
+        losses = self.objective(self.score_views(batch), batch.labels)
+        self.training_means.add(losses.num_clips, **losses.shown())
+        self.log("loss", losses.cross_entropy, prog_bar=True, batch_size=1)
+        return losses.loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # The batch in hand counts as done: checkpoints are written after its step, never before.
         self.training_loader.num_batches_trained = batch_index + 1
 
+    def on_validation_epoch_start(self) -> None:
+        self.validation_means.reset()
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._count_unreadable(batch)
-        if len(batch.frames) == 0:
-            return
-        logits = self(batch.frames)
-        self.validation_top1(logits, batch.labels)
-        loss = F.cross_entropy(logits, batch.labels)
-        self.log("validation_loss", loss, batch_size=len(batch.labels))
-        self.log("validation_top1", self.validation_top1, prog_bar=True)
+        losses = self.validation_objective(self.score_views(batch), batch.labels)
+        self.validation_means.add(losses.num_clips, **losses.shown())
+
+    def on_validation_epoch_end(self) -> None:
+        for name, mean in self.validation_means.compute().items():
+            self.log(f"validation_{name}", mean, prog_bar=name == "top1")
 
     def _count_unreadable(self, batch: Batch) -> None:
         for message in batch.unreadable:
@@ -120,11 +141,13 @@ class ActionModule(LightningModule):
         # Dropout draws from the global generator: a resumed run goes on where it was.
         checkpoint["rng_state"] = torch.get_rng_state()
         checkpoint["training_loader"] = self.training_loader.state_dict()
+        checkpoint["training_means"] = self.training_means.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng_state = checkpoint["rng_state"]
         # Lightning would load the loader's place too, but after an epoch's end too late or never.
         self.training_loader.load_state_dict(checkpoint["training_loader"])
+        self.training_means.load_state_dict(checkpoint["training_means"])
 
     def on_train_start(self) -> None:
         if self._rng_state is not None:

@@ -36,6 +36,12 @@ from stmnet.recognizer import Card, load
 from stmnet.training.checkpoint import AtomicCheckpointIO, StopAndSave
 from stmnet.training.checks import check_num_classes, check_recipe
 from stmnet.training.history import HistoryLog
+from stmnet.training.losses import (
+    ClassificationObjective,
+    CorrelationLoss,
+    TwinsObjective,
+    class_weights_of,
+)
 from stmnet.training.module import ActionModule
 from stmnet.training.recipe import DataRecipe, Recipe
 
@@ -86,6 +92,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             Augmentation(**asdict(recipe.augmentation)),
             sampling=recipe.data.sampling,
             seed=recipe.seed,
+            num_views=2 if recipe.twins.enabled else 1,
         ),
         batch_size=recipe.data.batch_size,
         num_workers=recipe.data.num_workers,
@@ -103,6 +110,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         network,
         card,
         recipe.optimizer,
+        objective=make_objective(recipe, training_list),
         learning_rate=recipe.optimizer.learning_rate_for(recipe.data.batch_size),
         training_loader=training_loader,
         max_unreadable=recipe.data.max_unreadable,
@@ -157,6 +165,23 @@ def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
             by_time=recipe.data.by_time,
         ),
         options=recipe.model.options,
+    )
+
+
+def make_objective(recipe: Recipe, clip_list: ClipList) -> ClassificationObjective:
+    """What training makes small, by the recipe."""
+    class_weights = None
+    if recipe.optimizer.class_weighted:
+        labels = torch.tensor([clip.label for clip in clip_list.clips])
+        class_weights = class_weights_of(labels, len(clip_list.label_names))
+    if not recipe.twins.enabled:
+        return ClassificationObjective(class_weights)
+    return TwinsObjective(
+        CorrelationLoss(
+            off_diagonal_weight=recipe.twins.off_diagonal_weight, batch=recipe.twins.batch
+        ),
+        correlation_weight=recipe.twins.correlation_weight,
+        class_weights=class_weights,
     )
 
 
