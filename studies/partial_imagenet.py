@@ -6,9 +6,7 @@ The file is then what a recipe takes as `model.pretrained`. Folded weights are o
 a bias; training wants the batch norm back. Its statistics are measured on real frames, and its
 scale and shift chosen so that the two together are the folded convolution again. The file has no
 weights of layer4's four 3x3 convolutions: they start fresh, as torchvision draws them, and with
-them layer4's own batch norms. The second norm of each of its blocks starts at zero, so that layer4
-begins as its shortcut, whose weights are there. What that gives alone is small, from which a fresh
-classifier learns slowly: it is scaled up to unit size. The old classifier is left out.
+them layer4's own batch norms. The classifier, which stood on them, is left out.
 """
 
 from __future__ import annotations
@@ -37,12 +35,12 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
 
     `frames`: (N, 3, H, W), normalised; the batch norms' statistics are measured on them. `seed`
     draws what `folded` does not have. In evaluation, every other convolution and its batch norm
-    give what the folded convolution gives (layer4's shortcut: in proportion); in training they do
-    so as far as the batch resembles `frames`.
+    give what the folded convolution gives; in training they do so as far as the batch resembles
+    `frames`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = resnet18(weights=None, zero_init_residual=True).eval()
+        network = resnet18(weights=None).eval()
     with np.load(folded) as file:
         arrays = {name: torch.from_numpy(array) for name, array in file.items()}
     for name, conv, norm in convolutions(network):
@@ -51,11 +49,6 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
             conv.register_forward_hook(partial(measure, norm, arrays[f"{name}.bias"]))
     with torch.no_grad():
         network(frames)
-    # Any size will do, for the classifier behind is fresh too.
-    shortcut = network.layer4[0].downsample[1]
-    mean_square = (shortcut.weight.square() + shortcut.bias.square()).mean()
-    shortcut.weight.data /= mean_square.sqrt()
-    shortcut.bias.data /= mean_square.sqrt()
     weights = network.state_dict()
     return {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
 

@@ -67,19 +67,11 @@ def test_restored_batch_norms_give_the_folded_features(frames: Tensor, tmp_path:
     for module in (model.relu, model.layer1, model.layer2, model.layer3):
         module.register_forward_hook(lambda _m, _i, features: found.append(features.clone()))
     model.layer4[0].downsample.register_forward_hook(lambda _m, _i, out: found.append(out.clone()))
-    model.layer4.register_forward_hook(lambda _m, _i, out: found.append(out.clone()))
     others = frames[4:]
     with torch.no_grad(), np.load(FOLDED) as file:
         model(others[None])
         weights = {name: torch.from_numpy(array) for name, array in file.items()}
         expected = folded_features(weights, others)
-    # What layer4 has no weights of begins as if it were not there.
-    expected.append(expected[-1].relu())
-    # The shortcut's output has unit size on the frames it was measured on, and much the same here.
-    size = found[-2].square().mean().sqrt()
-    assert size.item() == pytest.approx(1, abs=0.2)
-    factor = size / expected[-2].square().mean().sqrt()
-    expected[-2:] = [factor * features for features in expected[-2:]]
     for own, folded in zip(found, expected, strict=True):
         assert folded.std() > 0.1
         torch.testing.assert_close(own, folded, rtol=0, atol=1e-3)
