@@ -56,9 +56,10 @@ QUICK = ("--data.num_workers", "1", "--precision", "bf16-mixed")
 
 # ---- UCF ----
 
-# Crops of 112 pixels instead of 224: a quarter of the time.
+# Crops of 112 pixels instead of 224 are a quarter of the time, 14 epochs of 30 half of it. With 6
+# of them, or 9 at twice the rate, held-out training groups are not learnt.
 UCF_SETTINGS = (
-    *("--optimizer.epochs", "6", "--data.short_side", "128", "--data.crop_size", "112"),
+    *("--optimizer.epochs", "14", "--data.short_side", "128", "--data.crop_size", "112"),
     *QUICK,
 )
 STARTS = ("pretrained", "scratch")
@@ -99,8 +100,8 @@ def ucf_runs(work: Path) -> list[Run]:
             ),
             seed,
         )
-        for seed in SEEDS
         for start in STARTS
+        for seed in SEEDS
     ]
 
 
