@@ -93,12 +93,38 @@ def make_parser() -> argparse.ArgumentParser:
     added.usage = "stmnet train RECIPE [--resume] [--KEY VALUE ...]"
     added.epilog = "Every key of a recipe can be set here, as in --optimizer.epochs 10."
 
-    added = verb("test", test, "Test a checkpoint on a data set and write a report page.")
-    added.add_argument("checkpoint", type=Path, help="a run's folder, or a checkpoint in it")
+    added = verb("test", test, "Test checkpoints on a data set and write a report page.")
+    added.add_argument(
+        "checkpoints",
+        nargs="+",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="a run's folder, or a checkpoint in it; of several (as of three splits) the mean, too",
+    )
+    added.add_argument(
+        "--views",
+        default="center",
+        metavar="V",
+        help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1",
+    )
+    added.add_argument("--seed", type=int, default=0, help="of the random clips (default 0)")
     added.add_argument("--dataset", help="default: the one of the run's recipe")
     added.add_argument("--root", help="the data set's folder; default: the recipe's")
     added.add_argument("--split", default="test", help="default: test")
     added.add_argument("--report", type=Path, help="default: report.html in the run's folder")
+    added.add_argument(
+        "--scores",
+        type=Path,
+        metavar="FILE",
+        help="where the views' scores are kept; default: in the run's folder",
+    )
+    added.add_argument("--shard", metavar="K/N", help="score only part K of N that share FILE")
+    added.add_argument("--batch-size", type=int, default=16, metavar="N", help="views (default 16)")
+    added.add_argument(
+        "--num-workers", type=int, metavar="N", help="default: 2, with a GPU up to 8"
+    )
+    added.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    added.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
     added = verb("prepare", prepare, "Make a data set small and quick to read.")
@@ -218,35 +244,32 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def test(arguments: argparse.Namespace) -> int:
-    """`stmnet test CHECKPOINT`: a table and a page, or one JSON object."""
-    from stmnet.evaluation.testing import test_checkpoint
+    """`stmnet test CHECKPOINT...`: tables and a page, or one JSON object."""
+    from stmnet.evaluation.scores import WHOLE, Shard
+    from stmnet.evaluation.testing import TestOptions
+    from stmnet.evaluation.testing_table import checkpoints_in_words
 
-    outcome = test_checkpoint(
-        arguments.checkpoint,
-        dataset=arguments.dataset,
-        root=arguments.root,
-        split=arguments.split,
-        report=arguments.report,
+    table, plain = checkpoints_in_words(
+        arguments.checkpoints,
+        TestOptions(
+            views=arguments.views,
+            seed=arguments.seed,
+            dataset=arguments.dataset,
+            root=arguments.root,
+            split=arguments.split,
+            report=arguments.report,
+            scores=arguments.scores,
+            batch_size=arguments.batch_size,
+            num_workers=arguments.num_workers,
+            device=arguments.device,
+            dtype=arguments.dtype,
+        ),
+        Shard.parse(arguments.shard) if arguments.shard else WHOLE,
     )
-    metrics = outcome.metrics
     if arguments.json:
-        print_json(
-            {
-                "checkpoint": str(arguments.checkpoint),
-                "split": arguments.split,
-                "clips": metrics.num_clips,
-                "top1": metrics.top1,
-                "top5": metrics.top5,
-                "mean_class_accuracy": metrics.mean_class_accuracy,
-                "report": str(outcome.page),
-            }
-        )
+        print_json(plain)
     else:
-        print(f"clips                {metrics.num_clips}")
-        print(f"top-1                {metrics.top1:.1%}")
-        print(f"top-5                {metrics.top5:.1%}")
-        print(f"mean class accuracy  {metrics.mean_class_accuracy:.1%}")
-        print(f"page                 {outcome.page}")
+        print_table(table)
     return 0
 
 

@@ -29,9 +29,10 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
     Raises `StmnetError`, and `Stopped` where a signal ended the training.
     """
     from stmnet.data.datasets import read_split
+    from stmnet.evaluation.gathering import make_report
     from stmnet.evaluation.metrics import summarise
     from stmnet.evaluation.report import write_report
-    from stmnet.evaluation.testing import make_report, test_network
+    from stmnet.evaluation.testing import test_network
     from stmnet.recognizer import load
 
     say = Console(stderr=True).print

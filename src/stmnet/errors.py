@@ -33,6 +33,10 @@ class RecipeError(StmnetError):
     """A recipe with an unknown key, a wrong value or an impossible combination."""
 
 
+class ScoresError(StmnetError):
+    """Kept scores of a test that are another test's, or that cannot be written."""
+
+
 class UnknownModelError(StmnetError):
     """A model name or option that the zoo does not have."""
 

@@ -13,12 +13,12 @@ from stmnet.data.choices import Sampling
 from stmnet.data.sampling import (
     SAMPLINGS,
     center_segment_indices,
-    dense_clips,
     random_clips,
     random_dense_indices,
     random_segment_indices,
     random_segment_indices_without_tail,
     same_parts_of_time,
+    seeded_generator,
     segment_bounds,
 )
 from tests.data.statistics import assert_drawn_from, uniform
@@ -71,14 +71,6 @@ def test_dense_windows_start_anywhere_they_fit(generator: torch.Generator) -> No
     draws = [random_dense_indices(20, 4, generator, window_frames=12) for _ in range(4000)]
     assert all(drawn == [drawn[0] + stride for stride in (0, 3, 6, 9)] for drawn in draws)
     assert_drawn_from([drawn[0] for drawn in draws], uniform(range(9)))
-
-
-def test_dense_clips_spread_over_the_video() -> None:
-    assert [clip[0] for clip in dense_clips(164, 8)] == [0, 11, 22, 33, 44, 55, 66, 77, 88, 100]
-    for clip in dense_clips(164, 8):
-        assert clip == list(range(clip[0], clip[0] + 64, 8))
-    assert dense_clips(164, 4, num_clips=1) == [[50, 66, 82, 98]]
-    assert dense_clips(3, 4, num_clips=2) == [[0, 0, 1, 2]] * 2
 
 
 @pytest.mark.parametrize("draw", SAMPLINGS.values())
@@ -143,11 +135,23 @@ def test_center_frames_are_the_usual_rule_without_its_rounding(num_segments: int
     assert int(6 / 7 / 2 + 6 / 7 * 3) == 2
 
 
-def test_ten_random_clips_are_ten_training_draws(generator: torch.Generator) -> None:
-    clips = random_clips(100, 8, generator)
+@pytest.mark.parametrize(("sampling", "draw"), SAMPLINGS.items())
+def test_random_clips_are_training_draws_one_after_the_other(
+    generator: torch.Generator,
+    sampling: Sampling,
+    draw: Callable[[int, int, torch.Generator], list[int]],
+) -> None:
+    clips = random_clips(100, 8, generator, num_clips=10, sampling=sampling)
     again = torch.Generator().manual_seed(0)
-    assert clips == [random_segment_indices(100, 8, again) for _ in range(10)]
-    assert len({tuple(clip) for clip in clips}) == 10
+    assert clips == [draw(100, 8, again) for _ in range(10)]
+    assert len({tuple(clip) for clip in clips}) >= 5
+
+
+def test_every_pair_of_numbers_has_draws_of_its_own() -> None:
+    seeds = [(0, 0), (0, 1), (1, 0), (7, 3), (3, 7), (7, 2**40)]
+    draws = [int(torch.randint(2**62, (), generator=seeded_generator(*s))) for s in seeds]
+    assert len(set(draws)) == len(seeds)
+    assert draws == [int(torch.randint(2**62, (), generator=seeded_generator(*s))) for s in seeds]
 
 
 def test_at_a_constant_rate_time_is_the_index() -> None:
@@ -171,7 +175,7 @@ def test_by_time_the_frame_is_the_one_on_screen(generator: torch.Generator) -> N
     assert same_parts_of_time([0, 5, 7, 10], slow) == [0, 9, 9, 10]
 
 
-@pytest.mark.parametrize("choose", [segment_bounds, center_segment_indices, dense_clips])
+@pytest.mark.parametrize("choose", [segment_bounds, center_segment_indices])
 def test_no_frames_or_no_segments_is_refused(choose: Callable[[int, int], object]) -> None:
     with pytest.raises(ValueError, match="cannot split 0 frames into 8 segments"):
         choose(0, 8)

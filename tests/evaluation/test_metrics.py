@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from stmnet.evaluation.confusion import most_confused_pairs, mutual_pairs, partners_together
-from stmnet.evaluation.metrics import bootstrap_interval, summarise
+from stmnet.evaluation.intervals import bootstrap_interval
+from stmnet.evaluation.metrics import summarise
 
 
 def random_scores(num_clips, num_classes, seed=0):

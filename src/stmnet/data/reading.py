@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from stmnet.data.records import Clip
@@ -47,6 +48,26 @@ def read_clip(
             if error.num_decoded == 0:
                 raise
             return video.read(choose(error.num_decoded), square_pixels=True)
+
+
+def read_clips(
+    clip: Clip, choose_clips: Callable[[int], list[list[int]]], *, by_time: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Read several clips of one video, which is opened once and each of its frames decoded once.
+
+    `choose_clips` picks the frames of every clip, as `choose_indices` of `read_clip` those of one.
+    Returns the frames that any clip has, (F, 3, H, W) uint8, and which of them make each clip:
+    (clips, T) int64. Raises `VideoError`.
+    """
+    members = torch.empty(0, dtype=torch.int64)
+
+    def choose_indices(num_frames: int) -> list[int]:
+        nonlocal members
+        indices, members = torch.tensor(choose_clips(num_frames)).unique(return_inverse=True)
+        return indices.tolist()
+
+    frames = read_clip(clip, choose_indices, by_time=by_time)
+    return frames, members
 
 
 def read_center(clip: Clip, preprocessing: Preprocessing) -> Tensor:

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 
 from stmnet.data.choices import Sampling
@@ -21,9 +22,6 @@ DENSE_WINDOW = 64
 
 Paper silent: it has no dense sampling. 64 is what the TSN/TSM line uses for T = 8 (stride 8).
 """
-
-NUM_TEST_CLIPS = 10
-"""Clips a video in testing (section 4.2)."""
 
 RandomSampler = Callable[[int, int, torch.Generator], list[int]]
 """(number of frames, T, generator) -> T ascending frame numbers."""
@@ -110,30 +108,18 @@ def random_clips(
     num_segments: int,
     generator: torch.Generator,
     *,
-    num_clips: int = NUM_TEST_CLIPS,
+    num_clips: int,
+    sampling: Sampling,
 ) -> list[list[int]]:
     """`num_clips` clips drawn as in training, for testing with many views (section 4.2)."""
-    return [random_segment_indices(num_frames, num_segments, generator) for _ in range(num_clips)]
+    draw = SAMPLINGS[sampling]
+    return [draw(num_frames, num_segments, generator) for _ in range(num_clips)]
 
 
-def dense_clips(
-    num_frames: int,
-    num_segments: int,
-    *,
-    num_clips: int = NUM_TEST_CLIPS,
-    window_frames: int = DENSE_WINDOW,
-) -> list[list[int]]:
-    """Dense clips whose windows are evenly spread from the first frame to the last.
-
-    One clip alone is the middle window.
-    """
-    last_start = max(num_frames - window_frames, 0)
-    if num_clips == 1:
-        starts = [last_start // 2]
-    else:
-        starts = [k * last_start // (num_clips - 1) for k in range(num_clips)]
-    window = min(window_frames, num_frames)
-    return [_window_indices(start, window, num_segments) for start in starts]
+def seeded_generator(*numbers: int) -> torch.Generator:
+    """A generator of its own for every tuple of so many numbers, as a seed and a clip's place."""
+    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1
+    return torch.Generator().manual_seed(int(seed))
 
 
 def same_parts_of_time(indices: Sequence[int], timestamps_seconds: Sequence[float]) -> list[int]:

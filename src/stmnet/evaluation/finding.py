@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stmnet.evaluation.metrics import bootstrap_interval, is_correct
+from stmnet.evaluation.intervals import BOOTSTRAP_SEED, bootstrap_interval
+from stmnet.evaluation.metrics import is_correct
 from stmnet.evaluation.results import ModelResult
 
-BOOTSTRAP_SEED = 0
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 

@@ -1,15 +1,17 @@
-"""How good a network's scores are: accuracies, confusion matrix, and how sure one can be."""
+"""How good a network's scores are: accuracies, confusion matrix, calibration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
+    multiclass_calibration_error,
     multiclass_confusion_matrix,
 )
+
+CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +20,15 @@ class Metrics:
 
     `per_class_accuracy` (classes,) is nan for a class without clips, and `mean_class_accuracy`
     leaves such classes out. `confusion` (classes, classes) counts clips, rows are the true classes.
+    `calibration_error` is the expected one: how far confidence and accuracy lie apart, over
+    `CALIBRATION_BINS` equal bins of confidence, weighted by their clips (Guo et al., 2017).
     """
 
     num_clips: int
     top1: float
     top5: float
     mean_class_accuracy: float
+    calibration_error: float
     per_class_accuracy: Tensor
     confusion: Tensor
 
@@ -44,37 +49,22 @@ def summarise(probabilities: Tensor, targets: Tensor) -> Metrics:
         top1=_top_k_accuracy(probabilities, targets, 1),
         top5=_top_k_accuracy(probabilities, targets, min(5, num_classes)),
         mean_class_accuracy=per_class_accuracy.nanmean().item(),
+        calibration_error=float(
+            multiclass_calibration_error(
+                probabilities, targets, num_classes, n_bins=CALIBRATION_BINS
+            )
+        ),
         per_class_accuracy=per_class_accuracy,
         confusion=confusion,
     )
 
 
-def is_correct(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Say for each clip whether its highest score is the true class: (clips,) bool."""
-    return probabilities.argmax(dim=1) == targets
-
-
-def bootstrap_interval(
-    correct: Tensor, *, seed: int, num_resamples: int = 2000
-) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of the mean over clips.
-
-    `correct` (clips,) holds 0 or 1 for an accuracy; the difference of two networks' `correct` on
-    the same clips gives the paired interval of their difference. Raises ValueError without clips.
-    """
-    if correct.ndim != 1 or correct.numel() == 0:
-        raise ValueError(f"correct must be (clips,) with clips, not {tuple(correct.shape)}")
-    values = correct.double()
-    generator = torch.Generator().manual_seed(seed)
-    # One resample at a time: all at once would hold resamples x clips indices in memory.
-    means = torch.stack(
-        [
-            values[torch.randint(len(values), values.shape, generator=generator)].mean()
-            for _ in range(num_resamples)
-        ]
-    )
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
-    return low, high
+def is_correct(probabilities: Tensor, targets: Tensor, *, top_k: int = 1) -> Tensor:
+    """Say for each clip whether the true class is among its `top_k` highest: (clips,) bool."""
+    if top_k == 1:
+        return probabilities.argmax(dim=1) == targets
+    best = probabilities.topk(min(top_k, probabilities.shape[1]), dim=1).indices
+    return (best == targets[:, None]).any(dim=1)
 
 
 def _top_k_accuracy(probabilities: Tensor, targets: Tensor, k: int) -> float:

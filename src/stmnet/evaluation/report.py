@@ -25,8 +25,9 @@ from stmnet.evaluation.figures import (
     frame_picture,
     map_pictures,
 )
-from stmnet.evaluation.finding import BOOTSTRAP_SEED, percent, state_finding
-from stmnet.evaluation.metrics import Metrics, bootstrap_interval, is_correct, summarise
+from stmnet.evaluation.finding import percent, state_finding
+from stmnet.evaluation.intervals import Interval, Resamples, resample
+from stmnet.evaluation.metrics import Metrics, is_correct, summarise
 from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
 from stmnet.files import whole_file
 from stmnet.video.frames import probe, read_frames
@@ -58,7 +59,8 @@ class Network:
     result: ModelResult
     accent: int
     metrics: Metrics
-    interval: tuple[float, float]
+    resamples: Resamples
+    class_intervals: Tensor
     mistakes: tuple[Mistake, ...]
     mutual_pairs: int
     mistakes_within_pairs: int
@@ -76,11 +78,15 @@ class Network:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class's accuracy by each network, nan where the test split has no clip of it."""
+    """A class's accuracy by each network, with its 95 % interval.
+
+    Both are nan where the test split has no clip of the class.
+    """
 
     name: str
     num_clips: int
     accuracies: tuple[float, ...]
+    intervals: tuple[Interval, ...]
     starts_worst: bool = False  # the first row after those left out of a long list
 
 
@@ -173,12 +179,14 @@ def _network(report: TestReport, place: int) -> Network:
     result = report.results[place]
     metrics = summarise(result.probabilities, result.targets)
     correct = is_correct(result.probabilities, result.targets)
+    resamples = resample(result.probabilities, result.targets)
     pairs = mutual_pairs(metrics.confusion)
     return Network(
         result=result,
         accent=place % NUM_ACCENTS + 1,
         metrics=metrics,
-        interval=bootstrap_interval(correct, seed=BOOTSTRAP_SEED),
+        resamples=resamples,
+        class_intervals=resamples.class_intervals(),
         mistakes=tuple(
             _mistake(report, result, clip) for clip in _most_confident_mistakes(result, correct)
         ),
@@ -241,6 +249,7 @@ def _pairs(confusions: list[Tensor]) -> list[ConfusedPair]:
 def _class_rows(report: TestReport, networks: list[Network]) -> list[ClassRow]:
     clips_per_class = networks[0].metrics.confusion.sum(dim=1).tolist()
     accuracies = torch.stack([network.metrics.per_class_accuracy for network in networks], dim=1)
+    intervals = [network.class_intervals for network in networks]
     mean = accuracies.mean(dim=1).nan_to_num(-1)  # classes without clips come last
     order: list[int] = mean.sort(descending=True, stable=True).indices.tolist()
     half = MAX_CLASSES_LISTED // 2
@@ -252,6 +261,7 @@ def _class_rows(report: TestReport, networks: list[Network]) -> list[ClassRow]:
             name=report.label_names[label],
             num_clips=clips_per_class[label],
             accuracies=tuple(accuracies[label].tolist()),
+            intervals=tuple(tuple(each[label].tolist()) for each in intervals),
             starts_worst=len(report.label_names) > MAX_CLASSES_LISTED and place == half,
         )
         for place, label in enumerate(order)

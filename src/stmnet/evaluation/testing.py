@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +14,219 @@ import torch
 import yaml
 from torch import Tensor
 
-from stmnet import __version__
+from stmnet.data.choices import Sampling
 from stmnet.data.datasets import read_split
 from stmnet.data.records import ClipList
-from stmnet.errors import DatasetError, VideoError
-from stmnet.evaluation.features import first_block_features, has_stm_blocks
+from stmnet.data.views import CENTER, ViewPlan
+from stmnet.errors import DatasetError, StmnetError
+from stmnet.evaluation.gathering import make_report
 from stmnet.evaluation.history import read_history
+from stmnet.evaluation.intervals import Resamples, resample
 from stmnet.evaluation.metrics import Metrics, summarise
 from stmnet.evaluation.report import write_report
-from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
-from stmnet.evaluation.views import score_center_views
-from stmnet.recognizer import Recognizer, load
+from stmnet.evaluation.results import ModelResult
+from stmnet.evaluation.scores import WHOLE, KeptScores, Shard, identify, short_digest
+from stmnet.evaluation.views import (
+    Scoring,
+    check_labels,
+    mean_over_views,
+    score_pieces,
+    score_split,
+)
+from stmnet.recognizer import InferenceDtype, Recognizer, load
 
 HISTORY = "history.jsonl"
 RECIPE = "recipe.yaml"
-NUM_FEATURE_EXAMPLES = 2
+SCORES = "scores"
+NUM_WORKERS_WITH_GPU = 8
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """What a test is asked for. `views` is as `ViewPlan.parse` takes it.
+
+    `dataset` and `root` default to those of the run's recipe, which also says which clips to
+    leave out; `report` to report.html and `scores` to a file in the run's folder; `device` to the
+    GPU where there is one, `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
+    """
+
+    __test__ = False  # the field says "test"; pytest must not collect it
+
+    views: str = CENTER
+    seed: int = 0
+    dataset: str | None = None
+    root: str | None = None
+    split: str = "test"
+    report: Path | None = None
+    scores: Path | None = None
+    batch_size: int = Scoring.batch_size
+    num_workers: int | None = None
+    device: str | None = None
+    dtype: InferenceDtype = "float32"
 
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """What `test_checkpoint` found, and the page that shows it."""
+    """What a test found, the page that shows it, and the file of its scores."""
 
-    __test__ = False  # the field says "test"; pytest must not collect it
+    __test__ = False
 
+    test: Test
+    probabilities: Tensor
+    targets: Tensor
     metrics: Metrics
     page: Path
 
+    @cached_property
+    def resamples(self) -> Resamples:
+        """What the intervals of the accuracies are made of."""
+        return resample(self.probabilities, self.targets)
 
-def test_checkpoint(
-    checkpoint: Path,
-    *,
-    dataset: str | None = None,
-    root: str | None = None,
-    split: str = "test",
-    report: Path | None = None,
-) -> TestOutcome:
-    """Test a run's folder, or a checkpoint in it, by the centre view, and write the page.
 
-    `dataset` and `root` default to those of the run's recipe, which also says which clips
-    to leave out; `report` to report.html in the run's folder. Raises `CheckpointError`,
-    `DatasetError` and `VideoError`.
+def test_checkpoint(checkpoint: Path, options: TestOptions = TestOptions()) -> TestOutcome:
+    """Test a run's folder, or a checkpoint in it, and write the page.
+
+    Raises `CheckpointError`, `DatasetError`, `VideoError` and `ScoresError`.
     """
-    recognizer = load(checkpoint)
-    run = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    trained_on = _data_of_run(run)
-    dataset = dataset or trained_on.get("dataset")
-    root = root or trained_on.get("root")
-    if dataset is None or root is None:
-        raise DatasetError(f"{run}: no {RECIPE} there that names the data. Give --dataset, --root.")
-    is_own = dataset == trained_on.get("dataset")
-    clip_list = read_split(
-        dataset,
-        root,
-        split,
-        allow_missing=is_own and trained_on.get("allow_missing", False),
-        exclude=trained_on.get("exclude") if is_own else None,
+    test = Test.prepare(checkpoint, options)
+    test.score()
+    return test.conclude()
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test at hand: nothing is scored before `score`, and that goes on where it was left."""
+
+    __test__ = False
+
+    checkpoint: Path
+    options: TestOptions
+    recognizer: Recognizer
+    run: Path
+    dataset: str
+    root: str
+    clip_list: ClipList
+    scoring: Scoring
+    kept: KeptScores
+
+    @classmethod
+    def prepare(cls, checkpoint: Path, options: TestOptions) -> Test:
+        """Read the network and the lists. Raises `StmnetError` for what cannot be tested."""
+        device = _device(options.device)
+        recognizer = load(checkpoint, dtype=options.dtype, device=device)
+        run = checkpoint if checkpoint.is_dir() else checkpoint.parent
+        trained_on = _data_of_run(run)
+        dataset = options.dataset or trained_on.get("dataset")
+        root = options.root or trained_on.get("root")
+        if dataset is None or root is None:
+            raise DatasetError(
+                f"{run}: no {RECIPE} there that names the data. Give --dataset, --root."
+            )
+        is_own = dataset == trained_on.get("dataset")
+        clip_list = read_split(
+            dataset,
+            root,
+            options.split,
+            allow_missing=is_own and trained_on.get("allow_missing", False),
+            exclude=trained_on.get("exclude") if is_own else None,
+        )
+        if left_out := clip_list.left_out():
+            # Not on stdout, which may be for JSON.
+            print(f"{options.split}: {left_out}", file=sys.stderr)
+        check_labels(recognizer, clip_list)
+        scoring = _scoring(options, trained_on.get("sampling", "segments"), device)
+        identity = identify(recognizer, clip_list, scoring)
+        # Another network or list in the same folder is another test, and has a file of its own.
+        name = f"{options.split}-{scoring.plan}-{short_digest(identity)}.safetensors"
+        kept = KeptScores(options.scores or run / SCORES / name, clip_list, scoring, identity)
+        return cls(checkpoint, options, recognizer, run, dataset, root, clip_list, scoring, kept)
+
+    def score(
+        self,
+        shard: Shard = WHOLE,
+        *,
+        on_clip: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Score what is missing of a shard's part, and join the parts if all are there.
+
+        `on_clip(done, total)` counts the clips that are scored now. Raises `VideoError` at the
+        first clip that cannot be read; what was scored before it is kept.
+        """
+        pieces = self.kept.missing(shard)
+        total = sum(map(len, pieces))
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            on_clip(done, total)
+
+        scored = score_pieces(self.recognizer, self.clip_list, self.scoring, pieces, on_clip=count)
+        for piece, scores in zip(pieces, scored, strict=True):
+            self.kept.keep(piece, scores)
+        self.kept.join()
+
+    def num_missing(self) -> int:
+        """How many clips are not scored yet."""
+        return sum(map(len, self.kept.missing()))
+
+    def views_in_words(self) -> str:
+        """As "10 random clips x 3 crops, seed 0"."""
+        plan = self.scoring.plan
+        seed = f", seed {self.scoring.seed}" if plan.num_random_clips else ""
+        return plan.in_words() + seed
+
+    def conclude(self) -> TestOutcome:
+        """Measure the scores, which must be whole, and write the page."""
+        probabilities = mean_over_views(self.kept.read())
+        name = self.recognizer.card.model.partition("_")[0].upper()
+        result = _result(self.recognizer, self.clip_list, probabilities, name=name, run=self.run)
+        left_out = self.clip_list.left_out()
+        split = self.options.split
+        page = write_report(
+            make_report(
+                f"{name} on {self.dataset}, {split} split",
+                f"{self.dataset} ({split})",
+                self.clip_list,
+                [result],
+                [self.recognizer],
+                {
+                    "Checkpoint": str(self.checkpoint),
+                    "Data": f"{self.root}, {left_out}" if left_out else self.root,
+                    "Views": self.views_in_words(),
+                    "Scores": str(self.kept.path),
+                },
+            ),
+            self.options.report or self.run / "report.html",
+        )
+        metrics = summarise(probabilities, result.targets)
+        return TestOutcome(self, probabilities, result.targets, metrics, page)
+
+
+def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:
+    for name, value, least in [
+        ("--batch-size", options.batch_size, 1),
+        ("--num-workers", options.num_workers, 0),
+        ("--seed", options.seed, 0),
+    ]:
+        if value is not None and value < least:
+            raise StmnetError(f"{name} {value}: give at least {least}.")
+    num_workers = Scoring.num_workers
+    if device.type == "cuda":
+        num_workers = min(NUM_WORKERS_WITH_GPU, os.cpu_count() or 1)
+    return Scoring(
+        ViewPlan.parse(options.views, sampling),
+        options.seed,
+        options.batch_size,
+        num_workers if options.num_workers is None else options.num_workers,
     )
-    left_out = clip_list.left_out()
-    if left_out:
-        # Not on stdout, which may be for JSON.
-        print(f"{split}: {left_out}", file=sys.stderr)
-    name = recognizer.card.model.partition("_")[0].upper()
-    result = test_network(recognizer, clip_list, name=name, run=run)
-    page = write_report(
-        make_report(
-            f"{name} on {dataset}, {split} split",
-            f"{dataset} ({split})",
-            clip_list,
-            [result],
-            [recognizer],
-            {
-                "Checkpoint": str(checkpoint),
-                "Data": f"{root}, {left_out}" if left_out else root,
-                "View": "centre",
-            },
-        ),
-        report or run / "report.html",
-    )
-    return TestOutcome(summarise(result.probabilities, result.targets), page)
+
+
+def _device(name: str | None) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise StmnetError("--device cuda: no CUDA device is here. Test on the CPU.")
+    return torch.device(name or ("cuda" if has_gpu else "cpu"))
 
 
 def _data_of_run(run: Path) -> dict[str, Any]:
@@ -102,85 +238,26 @@ def _data_of_run(run: Path) -> dict[str, Any]:
 
 
 def test_network(
-    recognizer: Recognizer,
-    clip_list: ClipList,
-    *,
-    name: str,
-    run: Path,
-    on_clips: Callable[[int], None] = lambda num_clips: None,
+    recognizer: Recognizer, clip_list: ClipList, *, name: str, run: Path
 ) -> ModelResult:
     """Score every clip's centre view; learning curves come from the run's folder, if it has any.
 
-    Raises `VideoError` and `DatasetError` as `score_center_views` does.
+    Raises `VideoError` and `DatasetError` as `score_pieces` does.
     """
-    probabilities, targets = score_center_views(recognizer, clip_list, on_clips=on_clips)
+    probabilities = mean_over_views(score_split(recognizer, clip_list, Scoring()))
+    return _result(recognizer, clip_list, probabilities, name=name, run=run)
+
+
+def _result(
+    recognizer: Recognizer, clip_list: ClipList, probabilities: Tensor, *, name: str, run: Path
+) -> ModelResult:
     history = read_history(run / HISTORY)
     return ModelResult(
         name=name,
         model=recognizer.card.model,
         num_parameters=sum(p.numel() for p in recognizer.network.parameters()),
         probabilities=probabilities,
-        targets=targets,
+        targets=torch.tensor([clip.label for clip in clip_list.clips], dtype=torch.int64),
         history=history,
         training_seconds=sum(record.seconds for record in history) or None,
     )
-
-
-def make_report(
-    title: str,
-    dataset: str,
-    clip_list: ClipList,
-    results: Sequence[ModelResult],
-    recognizers: Sequence[Recognizer],
-    facts: dict[str, str],
-) -> TestReport:
-    """Gather what the page shows. Feature maps are those of the first network with STM blocks."""
-    examples: tuple[FeatureExample, ...] = ()
-    for result, recognizer in zip(results, recognizers, strict=True):
-        if has_stm_blocks(recognizer.network):
-            examples = _feature_examples(result, recognizer, clip_list)
-            break
-    return TestReport(
-        title=title,
-        dataset=dataset,
-        label_names=clip_list.label_names,
-        videos=tuple(clip.video for clip in clip_list.clips),
-        results=tuple(results),
-        feature_examples=examples,
-        facts=facts | machine_facts(),
-    )
-
-
-def machine_facts() -> dict[str, str]:
-    """Device and versions, for the page's foot."""
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"CPU ({torch.get_num_threads()} threads)"
-    )
-    return {
-        "Device": device,
-        "Versions": f"stmnet {__version__}, torch {torch.__version__}, "
-        f"Python {platform.python_version()}",
-    }
-
-
-def _feature_examples(
-    result: ModelResult, recognizer: Recognizer, clip_list: ClipList
-) -> tuple[FeatureExample, ...]:
-    """The surest right answers, each of another class."""
-    confidences, predicted = result.probabilities.max(dim=1)
-    right: Tensor = predicted == result.targets
-    examples: list[FeatureExample] = []
-    for index in confidences.mul(right).argsort(descending=True).tolist():
-        clip = clip_list.clips[index]
-        label = clip_list.label_names[clip.label]
-        if len(examples) == NUM_FEATURE_EXAMPLES or not right[index]:
-            break
-        if label in {example.label for example in examples}:
-            continue
-        try:
-            examples.append(first_block_features(recognizer, clip.video, label))
-        except VideoError:
-            continue
-    return tuple(examples)

@@ -2,47 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-from stmnet.data.clips import EvaluationClips, evaluation_loader
+from stmnet.data.clips import Batch, evaluation_loader
 from stmnet.data.records import ClipList
+from stmnet.data.views import CENTER_VIEW, VideoViews, ViewPlan
 from stmnet.errors import DatasetError, VideoError
 from stmnet.recognizer import Recognizer
 
+VIEWS_A_PIECE = 240
+"""Clips are scored in pieces of about so many views, on a CPU about a minute's work.
 
-def score_center_views(
+A batch never reaches over the end of a piece: its scores are then the same, to the last bit,
+whichever pieces are scored before it or elsewhere.
+"""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a split is scored: which views, their `seed`, and how many of them at a time."""
+
+    plan: ViewPlan = CENTER_VIEW
+    seed: int = 0
+    batch_size: int = 16
+    num_workers: int = 2
+
+
+def cut_into_pieces(num_clips: int, plan: ViewPlan) -> list[range]:
+    """The clips' numbers, piece by piece."""
+    size = max(1, VIEWS_A_PIECE // plan.num_views)
+    return [range(first, min(first + size, num_clips)) for first in range(0, num_clips, size)]
+
+
+def score_split(recognizer: Recognizer, clip_list: ClipList, scoring: Scoring) -> Tensor:
+    """Score all views of every clip: probabilities (clips, views, K) float32.
+
+    Raises as `score_pieces`.
+    """
+    pieces = cut_into_pieces(len(clip_list.clips), scoring.plan)
+    return torch.cat(list(score_pieces(recognizer, clip_list, scoring, pieces)))
+
+
+def score_pieces(
     recognizer: Recognizer,
     clip_list: ClipList,
+    scoring: Scoring,
+    pieces: Sequence[range],
     *,
-    batch_size: int = 16,
-    num_workers: int = 2,
-    on_clips: Callable[[int], None] = lambda num_clips: None,
-) -> tuple[Tensor, Tensor]:
-    """Score the centre view of every clip: probabilities (clips, K) float32 and targets (clips,).
+    on_clip: Callable[[], None] = lambda: None,
+) -> Iterator[Tensor]:
+    """Score the clips of each piece: probabilities (clips of it, views, K) float32.
 
-    `on_clips` is told how many clips each batch finished. Raises `VideoError` at the first clip
-    that cannot be read (a test leaves nothing out), and `DatasetError` where the labels of the
-    data set are not the network's.
+    `on_clip` is called after each clip. Raises `VideoError` at the first clip that cannot be read
+    (a test leaves nothing out), and `DatasetError` where the labels of the data set are not the
+    network's.
     """
     check_labels(recognizer, clip_list)
     loader = evaluation_loader(
-        EvaluationClips(clip_list, recognizer.card.preprocessing),
-        batch_size=batch_size,
-        num_workers=num_workers,
+        VideoViews(
+            clip_list,
+            recognizer.card.preprocessing,
+            scoring.plan,
+            seed=scoring.seed,
+            places=[place for piece in pieces for place in piece],
+        ),
+        batch_size=1,
+        num_workers=scoring.num_workers,
         pin_memory=torch.cuda.is_available(),
     )
-    probabilities = []
-    targets = []
-    for batch in loader:
-        if batch.unreadable:
-            raise VideoError(batch.unreadable[0])
-        probabilities.append(recognizer.probabilities(batch.frames))
-        targets.append(batch.labels)
-        on_clips(len(batch.labels))
-    return torch.cat(probabilities), torch.cat(targets)
+    videos = iter(loader)
+    for piece in pieces:
+        views = _views(islice(videos, len(piece)), on_clip)
+        scores = [
+            recognizer.probabilities(_as_batch(batch))
+            for batch in _in_batches(views, scoring.batch_size)
+        ]
+        yield torch.cat(scores).unflatten(0, (len(piece), -1))
+
+
+def mean_over_views(scores: Tensor) -> Tensor:
+    """(clips, views, K) -> (clips, K): the final prediction of section 4.2."""
+    return scores.mean(dim=1)
+
+
+def _views(videos: Iterable[Batch], on_clip: Callable[[], None]) -> Iterator[Tensor]:
+    """Each view (T, 3, crop, crop) of each video."""
+    for video in videos:
+        if video.unreadable:
+            raise VideoError(video.unreadable[0])
+        yield from video.frames[0]
+        on_clip()
+
+
+def _in_batches(views: Iterator[Tensor], batch_size: int) -> Iterator[list[Tensor]]:
+    while batch := list(islice(views, batch_size)):
+        yield batch
+
+
+def _as_batch(views: list[Tensor]) -> Tensor:
+    """Stack (T, 3, crop, crop), channels last in memory as they lie there: torch.cat keeps that."""
+    return torch.cat(views).unflatten(0, (len(views), -1))
 
 
 def check_labels(recognizer: Recognizer, clip_list: ClipList) -> None:

@@ -1,0 +1,78 @@
+"""What the report page of a test is made of, gathered: results, feature maps, facts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stmnet import __version__
+from stmnet.data.records import ClipList
+from stmnet.errors import VideoError
+from stmnet.evaluation.features import first_block_features, has_stm_blocks
+from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
+from stmnet.recognizer import Recognizer
+
+NUM_FEATURE_EXAMPLES = 2
+
+
+def make_report(
+    title: str,
+    dataset: str,
+    clip_list: ClipList,
+    results: Sequence[ModelResult],
+    recognizers: Sequence[Recognizer],
+    facts: dict[str, str],
+) -> TestReport:
+    """Gather what the page shows. Feature maps are those of the first network with STM blocks."""
+    examples: tuple[FeatureExample, ...] = ()
+    for result, recognizer in zip(results, recognizers, strict=True):
+        if has_stm_blocks(recognizer.network):
+            examples = _feature_examples(result, recognizer, clip_list)
+            break
+    return TestReport(
+        title=title,
+        dataset=dataset,
+        label_names=clip_list.label_names,
+        videos=tuple(clip.video for clip in clip_list.clips),
+        results=tuple(results),
+        feature_examples=examples,
+        facts=facts | machine_facts(),
+    )
+
+
+def machine_facts() -> dict[str, str]:
+    """Device and versions, for the page's foot."""
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU ({torch.get_num_threads()} threads)"
+    )
+    return {
+        "Device": device,
+        "Versions": f"stmnet {__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}",
+    }
+
+
+def _feature_examples(
+    result: ModelResult, recognizer: Recognizer, clip_list: ClipList
+) -> tuple[FeatureExample, ...]:
+    """The surest right answers, each of another class."""
+    confidences, predicted = result.probabilities.max(dim=1)
+    right: Tensor = predicted == result.targets
+    examples: list[FeatureExample] = []
+    for index in confidences.mul(right).argsort(descending=True).tolist():
+        clip = clip_list.clips[index]
+        label = clip_list.label_names[clip.label]
+        if len(examples) == NUM_FEATURE_EXAMPLES or not right[index]:
+            break
+        if label in {example.label for example in examples}:
+            continue
+        try:
+            examples.append(first_block_features(recognizer, clip.video, label))
+        except VideoError:
+            continue
+    return tuple(examples)
