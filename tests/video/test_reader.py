@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,18 @@ def test_a_closed_file_frees_its_decoder_at_once(
         assert [reference() for reference in held] == [None, None]
     finally:
         gc.enable()
+
+
+def test_files_of_two_sizes_are_read_side_by_side_in_threads(make_video: VideoWriter) -> None:
+    paths = [
+        make_video("small.mp4", codec="libx264", options={}, num_frames=20),
+        make_video("large.mp4", codec="libx264", options={}, num_frames=20, width=128, height=96),
+    ]
+    expected = [decode_all(path)[[3, 17]] for path in paths]
+    with ThreadPoolExecutor(4) as threads:
+        read = list(threads.map(lambda n: read_frames(paths[n % 2], [3, 17]), range(24)))
+    for number, frames in enumerate(read):
+        np.testing.assert_array_equal(frames.permute(0, 2, 3, 1).numpy(), expected[number % 2])
 
 
 def test_negative_index_is_refused(make_video: VideoWriter) -> None:

@@ -12,6 +12,7 @@ of their packets, such as WebM, all packets).
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack
@@ -192,6 +193,16 @@ def _decode_group(
                 yield frame
 
 
+class _Converter(threading.local):
+    """One for all files that a thread reads: a new one sets up its tables for some frames' time."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_CONVERTER = _Converter()
+
+
 class _Images:
     """RGB images of one size in one array (num_images, H, W, 3), filled one after the other.
 
@@ -202,8 +213,6 @@ class _Images:
         self.num_images = num_images
         self.num_added = 0
         self.frames = np.empty(0, np.uint8)
-        # One converter for all: each frame's own would set up its tables anew every time.
-        self._converter = VideoReformatter()
         self._squared = squared
         self._size = (0, 0)
 
@@ -215,7 +224,9 @@ class _Images:
         width, height = self._size
         # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
         # each cost more than converting a small frame.
-        rgb = self._converter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        rgb = _CONVERTER.reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", threads=1
+        )
         plane = rgb.planes[0]
         rows = np.asarray(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
