@@ -24,7 +24,7 @@ from torch import Tensor
 
 from stmnet.data.records import ClipList
 from stmnet.errors import ScoresError, StmnetError
-from stmnet.evaluation.views import Scoring, cut_into_pieces
+from stmnet.evaluation.views import Scoring, cut_into_pieces, targets_of
 from stmnet.recognizer import METADATA_KEY, Recognizer
 
 Identity = dict[str, str]
@@ -150,10 +150,9 @@ class KeptScores:
 
     def _join(self) -> None:
         scores = torch.cat([_read(self._path_of(piece)) for piece in self.pieces])
-        labels = [clip.label for clip in self.clip_list.clips]
         self._write(
             self.path,
-            {"scores": scores, "targets": torch.tensor(labels, dtype=torch.int64)},
+            {"scores": scores, "targets": targets_of(self.clip_list)},
             {
                 "label_names": list(self.clip_list.label_names),
                 "videos": relative_names(self.clip_list),

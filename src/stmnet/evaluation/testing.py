@@ -30,8 +30,9 @@ from stmnet.evaluation.views import (
     Scoring,
     check_labels,
     mean_over_views,
+    score_center_views,
     score_pieces,
-    score_split,
+    targets_of,
 )
 from stmnet.recognizer import InferenceDtype, Recognizer, load
 
@@ -244,7 +245,7 @@ def test_network(
 
     Raises `VideoError` and `DatasetError` as `score_pieces` does.
     """
-    probabilities = mean_over_views(score_split(recognizer, clip_list, Scoring()))
+    probabilities, _ = score_center_views(recognizer, clip_list)
     return _result(recognizer, clip_list, probabilities, name=name, run=run)
 
 
@@ -257,7 +258,7 @@ def _result(
         model=recognizer.card.model,
         num_parameters=sum(p.numel() for p in recognizer.network.parameters()),
         probabilities=probabilities,
-        targets=torch.tensor([clip.label for clip in clip_list.clips], dtype=torch.int64),
+        targets=targets_of(clip_list),
         history=history,
         training_seconds=sum(record.seconds for record in history) or None,
     )

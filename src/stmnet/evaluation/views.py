@@ -39,13 +39,17 @@ def cut_into_pieces(num_clips: int, plan: ViewPlan) -> list[range]:
     return [range(first, min(first + size, num_clips)) for first in range(0, num_clips, size)]
 
 
-def score_split(recognizer: Recognizer, clip_list: ClipList, scoring: Scoring) -> Tensor:
-    """Score all views of every clip: probabilities (clips, views, K) float32.
+def score_center_views(
+    recognizer: Recognizer, clip_list: ClipList, *, num_workers: int = Scoring.num_workers
+) -> tuple[Tensor, Tensor]:
+    """Score the centre view of every clip: probabilities (clips, K) float32 and targets (clips,).
 
     Raises as `score_pieces`.
     """
+    scoring = Scoring(num_workers=num_workers)
     pieces = cut_into_pieces(len(clip_list.clips), scoring.plan)
-    return torch.cat(list(score_pieces(recognizer, clip_list, scoring, pieces)))
+    scores = torch.cat(list(score_pieces(recognizer, clip_list, scoring, pieces)))
+    return mean_over_views(scores), targets_of(clip_list)
 
 
 def score_pieces(
@@ -83,6 +87,11 @@ def score_pieces(
             for batch in _in_batches(views, scoring.batch_size)
         ]
         yield torch.cat(scores).unflatten(0, (len(piece), -1))
+
+
+def targets_of(clip_list: ClipList) -> Tensor:
+    """The true labels: (clips,) int64."""
+    return torch.tensor([clip.label for clip in clip_list.clips], dtype=torch.int64)
 
 
 def mean_over_views(scores: Tensor) -> Tensor:
