@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-NUM_RESAMPLES = 2000
+from stmnet.evaluation.intervals import NUM_RESAMPLES, percentiles
 
 
 def class_mean(values: Tensor, labels: Tensor, times_drawn: Tensor | None = None) -> Tensor:
@@ -52,8 +52,7 @@ def crossed_interval(
         drawn = torch.randint(len(number), (len(number),), generator=generator)
         times_drawn = torch.bincount(drawn, minlength=len(number))[member]
         means[resample] = class_mean(values[seeds], labels, times_drawn)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
-    return low, high
+    return percentiles(means)
 
 
 def cell(
