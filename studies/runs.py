@@ -116,7 +116,7 @@ def _finish(run: Run, work: Path, test: Test) -> Outcome:
     output = work / "runs" / run.name
     log = work / "logs" / f"{run.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8", buffering=1) as file:
         if run.processes == 1:
             with redirect_stdout(file):
                 _train(run, output)
