@@ -1,22 +1,25 @@
 """How fast STM-50 is beside the networks of the paper's Table 4, in one run.
 
-    python benchmarks/networks.py [--rounds 15] [--threads 2] [--device cpu] [--docs docs]
+    python benchmarks/networks.py [--rounds 15] [--threads 2] [--device cpu] [--docs docs [--add]]
 
 Measured in turn in every round, for every batch size and every mode (eager or compiled, in each
 dtype): STM-50, TSN-50, TSM-50 and TEA-50 with 8 frames, ECO-Full with 16, I3D-50 with 32. Shown
 are videos per second (medians) and STM-50's speed over each (medians of the rounds' ratios), with
-the target where there is one and * where it is missed. With --docs, JSON goes to figures/.
+the target where there is one and * where it is missed. With --docs, JSON goes to figures/ and the
+table of the README is made from it; --add keeps what the JSON has of other modes, batch sizes and
+networks (a ratio is always of one run).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pages import save_json
+from pages import put_table, save_json
 
 from stmnet.bench import Entry, Mode, Shape, Speed, bench, machine, num_threads
 
@@ -75,6 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--docs", type=Path, help="write the JSON here, into figures/")
+    parser.add_argument("--add", action="store_true", help="to the rows that the JSON has")
     arguments = parser.parse_args()
 
     others = [e for e in OTHERS if arguments.models is None or e.model in arguments.models]
@@ -91,7 +95,45 @@ def main() -> None:
                     rows += measured
     if arguments.docs:
         path = arguments.docs / "figures" / f"networks_{arguments.device}.json"
-        save_json(path, COMMAND, facts | {"rows": [row.to_json() for row in rows]})
+        measured = {key_of(row): row for row in (row.to_json() for row in rows)}
+        if arguments.add:
+            known = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            measured = {key_of(row): row for row in known} | measured
+        save_json(path, COMMAND, facts | {"rows": list(measured.values())})
+        readme = arguments.docs.parent / "README.md"
+        if arguments.device == "cpu":
+            put_table(readme, "networks.py", as_table(list(measured.values())))
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells rows apart: how a network was run, and which."""
+    return row["compiled"], row["dtype"], row["batch"], row["model"]
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """STM-50's speed over each network's, a mode and batch size a column."""
+    columns = sorted({key_of(row)[:3] for row in rows}, key=lambda key: (key[0], key[2], key[1]))
+    found = {key_of(row): row for row in rows}
+    heads = [
+        f"{'compiled' if compiled else 'eager'} {dtype}, batch {batch}"
+        for compiled, dtype, batch in columns
+    ]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    stm = [f"{found[*column, STM.model]['videos_per_second']:.2f}" for column in columns]
+    lines.append("| videos/s of STM-50 | " + " | ".join(stm) + " |")
+    for entry in OTHERS:
+        cells = [as_cell(found.get((*column, entry.model))) for column in columns]
+        if any(cells):
+            lines.append(f"| over {entry.model}, {entry.frames} frames | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def as_cell(row: Mapping[str, Any] | None) -> str:
+    """The ratio, with * where it is below its target."""
+    if row is None:
+        return ""
+    missed = row["target"] is not None and row["stm_over_it"] < row["target"]
+    return f"{row['stm_over_it']:.2f}{' *' if missed else ''}"
 
 
 def measure(others: Sequence[Entry], mode: Mode, shape: Shape, *, rounds: int) -> list[Row]:

@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from pages import save_json
+from pages import put_table, save_json
 from torch import Tensor, nn
 
 import stmnet
@@ -58,12 +58,12 @@ def main() -> None:
         seconds = measure_in_turn(list(runs.values()), rounds=arguments.rounds, wait=lambda: None)
     first = next(iter(logits.values()))
     rows = []
-    print(f"{'':28}{'ms':>8}{'speed over the first':>22}{'difference':>12}")
+    lines = ["| | ms | speed over the first | difference |", "|---|---|---|---|"]
     for name, times in zip(runs, seconds, strict=True):
         speed = statistics.median(a / b for a, b in zip(seconds[0], times, strict=True))
         difference = ((logits[name] - first).abs().max() / first.abs().max()).item()
         milliseconds = 1000 * statistics.median(times)
-        print(f"{name:28}{milliseconds:8.0f}{speed:22.2f}{difference:12.1e}")
+        lines.append(f"| {name} | {milliseconds:.0f} | {speed:.2f} | {difference:.0e} |")
         rows.append(
             {
                 "run": name,
@@ -72,8 +72,11 @@ def main() -> None:
                 "difference": difference,
             }
         )
+    table = "\n".join(lines) + "\n"
+    print(table, end="")
     if arguments.docs:
         save_json(arguments.docs / "figures" / "optimize.json", COMMAND, facts | {"rows": rows})
+        put_table(arguments.docs / "speed.md", "optimize.py", table)
 
 
 def calibrated_network() -> nn.Module:
