@@ -1,4 +1,4 @@
-"""What each operator that STM-50 has and TSN-50 has not costs: where the ratio of their speeds goes.
+"""What each operator costs that STM-50 has and TSN-50 has not: where the ratio of speeds goes.
 
     python benchmarks/operators.py [--rounds 25] [--threads 2] [--docs docs]
 
