@@ -236,10 +236,11 @@ def train(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
 
+    from stmnet.training.processes import say
     from stmnet.training.run import train as run
 
     output = run(recipe, resume=arguments.resume)
-    print(f"weights  {output / 'model.safetensors'}")
+    say(f"weights  {output / 'model.safetensors'}")
     return 0
 
 

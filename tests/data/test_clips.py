@@ -12,16 +12,15 @@ import torch
 
 from stmnet.data.clips import (
     Batch,
-    EpochSampler,
     EvaluationClips,
     TrainingClips,
     TrainingLoader,
-    _sample_seed,
     collate,
     evaluation_loader,
 )
 from stmnet.data.reading import read_clip
 from stmnet.data.records import Clip, ClipList
+from stmnet.data.samplers import ALL, EpochSampler, Share, SharedBatches, seed_of
 from stmnet.data.sampling import (
     random_dense_indices,
     random_segment_indices,
@@ -46,13 +45,20 @@ def clip_list(make_video: VideoWriter) -> ClipList:
 
 
 def training_loader(
-    clip_list: ClipList, num_workers: int = 0, seed: int = 1, batch_size: int = 2
+    clip_list: ClipList,
+    num_workers: int = 0,
+    seed: int = 1,
+    batch_size: int = 2,
+    share: Share = ALL,
+    num_passes: int = 1,
 ) -> TrainingLoader:
     return TrainingLoader(
         TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=seed),
         batch_size=batch_size,
         num_workers=num_workers,
         pin_memory=False,
+        share=share,
+        num_passes=num_passes,
     )
 
 
@@ -221,7 +227,7 @@ def test_the_sampling_goes_by_its_name(
         clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling=name, seed=5)
         assert clips[2, 3].frames is not None
         # The fourth video has 15 frames.
-        expected.append(draw(15, 4, torch.Generator().manual_seed(_sample_seed(5, 2, 3))))
+        expected.append(draw(15, 4, torch.Generator().manual_seed(seed_of(5, 2, 3))))
     assert asked == expected
     assert len({tuple(indices) for indices in asked}) == 3
 
@@ -258,6 +264,62 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
 def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
     with pytest.raises(DatasetError, match="7 training clips are fewer than one batch of 8"):
         training_loader(clip_list, batch_size=8)
+
+
+@pytest.mark.parametrize(("num_processes", "num_passes"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_a_step_has_the_same_clips_whoever_trains(num_processes: int, num_passes: int) -> None:
+    def lists_of(share: Share, num_passes: int) -> list[list[tuple[int, int]]]:
+        sampler = EpochSampler([0] * 11, seed=4)
+        sampler.set_epoch(2)
+        return list(
+            SharedBatches(sampler, batch_size=4, share=share, num_passes=num_passes, drop_last=True)
+        )
+
+    steps = lists_of(ALL, 1)
+    assert [len(step) for step in steps] == [4, 4]
+    shares = [lists_of(Share(rank, num_processes), num_passes) for rank in range(num_processes)]
+    for number, step in enumerate(steps):
+        passes = range(number * num_passes, (number + 1) * num_passes)
+        together = [clip for index in passes for share in shares for clip in share[index]]
+        assert together == step
+
+
+def test_a_step_that_cannot_be_shared_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a batch of 4 clips has no 3 equal parts"):
+        SharedBatches(range(9), batch_size=4, share=Share(0, 3), drop_last=True)
+
+
+def test_every_process_has_as_many_batches_and_no_clip_comes_twice(clip_list: ClipList) -> None:
+    clips = EvaluationClips(clip_list, PREPROCESSING)
+    shares = [
+        evaluation_loader(
+            clips, batch_size=3, num_workers=0, pin_memory=False, share=Share(rank, 3)
+        )
+        for rank in range(3)
+    ]
+    sizes = [[len(batch.labels) for batch in share] for share in shares]
+    assert sizes == [[1, 1, 1], [1, 1, 0], [1, 1, 0]]
+    (whole,) = evaluation_loader(clips, batch_size=9, num_workers=0, pin_memory=False)
+    in_order = [batch for batches in zip(*shares, strict=True) for batch in batches]
+    frames = torch.cat([batch.frames for batch in in_order if len(batch.frames)])
+    assert torch.equal(frames, whole.frames)
+
+
+def test_an_epoch_is_taken_up_by_another_number_of_processes(clip_list: ClipList) -> None:
+    whole = epoch_of(training_loader(clip_list), epoch=3)
+    left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
+    left.num_batches_trained = 1
+    shares = [training_loader(clip_list, share=Share(rank, 2)) for rank in range(2)]
+    for share in shares:
+        share.load_state_dict(left.state_dict())
+    for step, first, second in zip(whole[1:], *shares, strict=True):
+        assert torch.equal(step.frames, torch.cat([first.frames, second.frames]))
+    # Two passes a step: after two of them, one step is done.
+    passes = training_loader(clip_list, num_passes=2)
+    passes.load_state_dict({"epoch": 3, "num_batches_trained": 2})
+    first, second, *_ = passes
+    assert torch.equal(whole[1].frames, torch.cat([first.frames, second.frames]))
 
 
 def test_class_balanced_draws_every_class_as_often() -> None:

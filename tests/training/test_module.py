@@ -67,6 +67,8 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
         learning_rate=0.01,
         training_loader=None,  # type: ignore[arg-type]
         max_unreadable=0,
+        seed=0,
+        described={},
     )
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 2, 3, 4, 4), generator=generator, dtype=torch.uint8)
@@ -98,6 +100,8 @@ def small_module(num_views: int, objective: ClassificationObjective) -> ActionMo
         learning_rate=0.01,
         training_loader=loader,  # type: ignore[arg-type]
         max_unreadable=0,
+        seed=0,
+        described={},
     )
 
 

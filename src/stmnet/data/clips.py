@@ -10,26 +10,27 @@ import atexit
 import ctypes
 import signal
 import weakref
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    SequentialSampler,
+    default_collate,
+    get_worker_info,
+)
 
 from stmnet.data.choices import Sampling
 from stmnet.data.reading import read_center, read_clip
 from stmnet.data.records import ClipList
+from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches, seed_of
 from stmnet.data.sampling import SAMPLINGS
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
-
-EpochAndClip = tuple[int, int]
-"""What a training sampler asks its data set for: the epoch, and the clip's number."""
-
 
 BATCHES_A_TRIM = 16
 _batches_collated = count(1)
@@ -101,7 +102,7 @@ class TrainingClips(Dataset[Sample]):
     def __getitem__(self, key: EpochAndClip) -> Sample:
         epoch, index = key
         clip = self.clips[index]
-        generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch, index))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, index))
 
         def choose_indices(num_frames: int) -> list[int]:
             return self.sample_indices(num_frames, self.num_frames, generator)
@@ -173,46 +174,12 @@ def _stack(frames: list[Tensor]) -> Tensor:
     return stacked.movedim(-1, -3)
 
 
-class EpochSampler(Sampler[EpochAndClip]):
-    """All clips in an order of the epoch's own; after a resume, from where the epoch was left.
-
-    With `class_balanced`, as many clips are drawn with replacement, every class as often on
-    average, whatever its number of clips.
-    """
-
-    def __init__(self, labels: Sequence[int], *, seed: int, class_balanced: bool = False) -> None:
-        self.labels = torch.tensor(labels, dtype=torch.int64)
-        self.seed = seed
-        self.class_balanced = class_balanced
-        self.epoch = 0
-        self.num_clips_done = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass; the trainer calls it at each epoch's start."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[EpochAndClip]:
-        # The epoch may be set anew while this pass is under way.
-        epoch = self.epoch
-        generator = torch.Generator().manual_seed(_sample_seed(self.seed, epoch))
-        if self.class_balanced:
-            weights = 1 / torch.bincount(self.labels)[self.labels].double()
-            order = torch.multinomial(weights, len(self), replacement=True, generator=generator)
-        else:
-            order = torch.randperm(len(self), generator=generator)
-        todo = order[self.num_clips_done :].tolist()
-        self.num_clips_done = 0
-        for index in todo:
-            yield epoch, index
-
-
 class TrainingLoader(DataLoader[Sample]):
     """Batches of a training epoch, which can be left in its middle and taken up again.
 
-    `num_batches_trained` is set by the training loop after every step: the loader itself has
+    `batch_size` clips are one step of the optimiser, over all processes and over the `num_passes`
+    whose gradients it adds up; this loader gives the parts of one process.
+    `num_batches_trained` is set by the training loop after every pass: the loader itself has
     always fetched more than was trained on.
     """
 
@@ -224,6 +191,8 @@ class TrainingLoader(DataLoader[Sample]):
         num_workers: int,
         pin_memory: bool,
         class_balanced: bool = False,
+        share: Share = ALL,
+        num_passes: int = 1,
     ) -> None:
         if len(clips) < batch_size:
             raise DatasetError(
@@ -233,13 +202,19 @@ class TrainingLoader(DataLoader[Sample]):
         self.epoch_sampler = EpochSampler(
             [clip.label for clip in clips.clips], seed=clips.seed, class_balanced=class_balanced
         )
+        self.num_clips_a_step = batch_size
+        self.num_passes = num_passes
         self.num_views = clips.num_views
         self.num_batches_trained = 0
         super().__init__(
             clips,
-            batch_size=batch_size,
-            sampler=self.epoch_sampler,
-            drop_last=True,
+            batch_sampler=SharedBatches(
+                self.epoch_sampler,
+                batch_size=batch_size,
+                share=share,
+                num_passes=num_passes,
+                drop_last=True,
+            ),
             **_worker_options(num_workers, pin_memory),
         )
         _close_workers_at_exit(self)
@@ -251,19 +226,31 @@ class TrainingLoader(DataLoader[Sample]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        assert self.batch_size is not None
         # The trainer sets the epoch only after the first batches are on their way.
         epochs_done, num_batches = divmod(state["num_batches_trained"], len(self))
         self.epoch_sampler.set_epoch(state["epoch"] + epochs_done)
-        self.epoch_sampler.num_clips_done = num_batches * self.batch_size
+        num_steps = num_batches // self.num_passes
+        self.epoch_sampler.num_clips_done = num_steps * self.num_clips_a_step
 
 
 def evaluation_loader(
-    clips: EvaluationClips, *, batch_size: int, num_workers: int, pin_memory: bool
+    clips: EvaluationClips,
+    *,
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool,
+    share: Share = ALL,
 ) -> DataLoader[Sample]:
-    """Batches of all clips in the order of their list."""
+    """Batches of all clips in the order of their list, or the parts of one process.
+
+    `batch_size` is of all processes together.
+    """
     loader = DataLoader(
-        clips, batch_size=batch_size, shuffle=False, **_worker_options(num_workers, pin_memory)
+        clips,
+        batch_sampler=SharedBatches(
+            SequentialSampler(clips), batch_size=batch_size, share=share, drop_last=False
+        ),
+        **_worker_options(num_workers, pin_memory),
     )
     _close_workers_at_exit(loader)
     return loader
@@ -303,7 +290,3 @@ def _prepare_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
-
-
-def _sample_seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -9,7 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. Losses are cross-entropies in nats, accuracies in [0, 1], `seconds` its time."""
+    """One epoch. Losses are cross-entropies in nats, accuracies in [0, 1].
+
+    `seconds` is the epoch's time with its validation, `clips_per_second` of training alone.
+    `learning_rate` is the last step's, `train_correlation` the correlation loss of Twins Training.
+    Logs of earlier versions do not have all of these.
+    """
 
     epoch: int
     train_loss: float
@@ -17,6 +22,9 @@ class EpochRecord:
     validation_loss: float
     validation_top1: float
     seconds: float = 0.0
+    learning_rate: float | None = None
+    clips_per_second: float | None = None
+    train_correlation: float | None = None
 
 
 def append_history(path: Path, record: EpochRecord) -> None:
@@ -33,6 +41,6 @@ def read_history(path: Path) -> tuple[EpochRecord, ...]:
     records: dict[int, EpochRecord] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         values = json.loads(line)
-        record = EpochRecord(**{name: values[name] for name in names})
+        record = EpochRecord(**{name: values[name] for name in names & values.keys()})
         records[record.epoch] = record
     return tuple(records[epoch] for epoch in sorted(records))

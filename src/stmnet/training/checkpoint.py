@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,12 +18,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from stmnet.errors import CheckpointError, Stopped
 from stmnet.files import whole_file
 
+BEST_CHECKPOINT = "best.ckpt"
+LAST_CHECKPOINT = "last.ckpt"
+PREVIOUS_CHECKPOINT = "previous.ckpt"
+"""What the last checkpoint was, before it was written anew."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the final name, flushes to the disk, then renames.
 
     Lightning's own way writes into the system's temporary folder, from where a move to another
-    disk is a copy that a killed run leaves half done.
+    disk is a copy that a killed run leaves half done. The last checkpoint but one is kept.
     """
 
     def save_checkpoint(
@@ -33,10 +40,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished, unfinished.open("wb") as file:
-                torch.save(dict(checkpoint), file)
-                file.flush()
-                os.fsync(file.fileno())
+            with whole_file(path) as unfinished:
+                with unfinished.open("wb") as file:
+                    torch.save(dict(checkpoint), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if path.name == LAST_CHECKPOINT and path.exists():
+                    _keep_as(path.with_name(PREVIOUS_CHECKPOINT), path)
         except (OSError, RuntimeError) as e:
             raise CheckpointError(
                 f"{path}: cannot be written ({e}). The checkpoint before it is untouched; "
@@ -44,19 +54,35 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from e
 
 
-class StopAndSave(Callback):
-    """On Ctrl-C or SIGTERM, end the current step, write `path`, and raise `Stopped`.
+def _keep_as(kept: Path, path: Path) -> None:
+    # A second name for the file, so that the first is there at every moment.
+    second_name = kept.with_name(f".{kept.name}.partial")
+    second_name.unlink(missing_ok=True)
+    with suppress(OSError):  # not every file system gives a file two names
+        second_name.hardlink_to(path)
+        second_name.replace(kept)
+        return
+    path.replace(kept)
 
-    A second signal does what it does without this callback.
+
+class SaveAndStop(Callback):
+    """Writes `path` every so many minutes, and on Ctrl-C or SIGTERM before it raises `Stopped`.
+
+    Both wait for the end of a step, and all processes do them together. A signal during validation
+    ends it; the resumed run validates from the start. SIGUSR1, by which SLURM can announce a job's
+    end, is taken as SIGTERM is. A second signal does what it does without this callback.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, minutes: float) -> None:
         self.path = path
-        self.signal_number: int | None = None
+        self.minutes = minutes
+        self.signal_number = 0
+        self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._saved_at = time.monotonic()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self._handlers[number] = signal.signal(number, self._ask_to_stop)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
@@ -71,7 +97,10 @@ class StopAndSave(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        self._stop_if_asked(trainer)
+        is_step = (index + 1) % trainer.accumulate_grad_batches == 0
+        # A checkpoint of the last step would skip the validation, which comes at once.
+        if is_step and not trainer.is_last_batch:
+            self._save_or_stop(trainer)
 
     def on_validation_batch_end(
         self,
@@ -82,12 +111,42 @@ class StopAndSave(Callback):
         index: int,
         dataloader_index: int = 0,
     ) -> None:
-        self._stop_if_asked(trainer)
+        self._save_or_stop(trainer, only_stop=True)
 
-    def _stop_if_asked(self, trainer: Trainer) -> None:
-        if self.signal_number is not None:
+    def _save_or_stop(self, trainer: Trainer, *, only_stop: bool = False) -> None:
+        is_due = time.monotonic() - self._saved_at > 60 * self.minutes
+        signal_number, is_due = _agree(trainer, self.signal_number, is_due and not only_stop)
+        if signal_number or is_due:
             trainer.save_checkpoint(self.path)
-            raise Stopped(self.path, self.signal_number)
+        if signal_number:
+            raise Stopped(self.path, signal_number)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._saved_at = time.monotonic()
+        if trainer.validating:
+            _validate_again(checkpoint)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._restore_handlers()
+
+
+def _agree(trainer: Trainer, signal_number: int, is_due: bool) -> tuple[int, bool]:
+    """What any of the processes was told."""
+    if trainer.world_size > 1:
+        told = torch.tensor([signal_number, is_due], device=trainer.strategy.root_device)
+        signal_number, is_due = trainer.strategy.reduce(told, reduce_op="max").tolist()
+    return signal_number, bool(is_due)
+
+
+def _validate_again(checkpoint: dict[str, Any]) -> None:
+    """Make a checkpoint of a half-done validation one of a validation that is yet to come.
+
+    Lightning would go on after the batches that are done, but with the first ones of its loader.
+    Its loop takes one as interrupted whose batch was started and not processed.
+    """
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    progress["total"]["processed"] = progress["total"]["completed"]
+    progress["current"] = dict.fromkeys(progress["current"], 0)
+    progress["is_last_batch"] = False

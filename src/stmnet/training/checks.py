@@ -63,7 +63,8 @@ def clips_of_a_pass(recipe: Recipe, *, num_processes: int) -> int:
         processes = f"{num_processes} processes x " if num_processes > 1 else ""
         raise RecipeError(
             f"data.batch_size {recipe.data.batch_size} cannot be shared by {processes}"
-            f"optimizer.accumulate {accumulate}. Take a multiple of {num_shares}."
+            f"optimizer.accumulate {accumulate}. Take a multiple of {num_shares}, or other "
+            "running.devices."
         )
     return recipe.data.batch_size // num_shares
 

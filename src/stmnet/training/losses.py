@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
+from stmnet.training.processes import are_together, num_processes
 from stmnet.training.recipe import CorrelationBatch
 
 
@@ -143,17 +144,8 @@ def class_weights_of(labels: Tensor, num_classes: int) -> Tensor:
     return torch.where(counts > 0, weights, 0)
 
 
-def num_processes() -> int:
-    """How many processes train together; one where none were started together."""
-    return distributed.get_world_size() if _is_distributed() else 1
-
-
 def _exact(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _is_distributed() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:
@@ -161,7 +153,7 @@ def _mean_over_processes(values: Tensor) -> Tensor:
 
 
 def _sum_over_processes(values: Tensor) -> Tensor:
-    summed: Tensor = _SumOverProcesses.apply(values) if _is_distributed() else values
+    summed: Tensor = _SumOverProcesses.apply(values) if are_together() else values
     return summed
 
 

@@ -33,6 +33,11 @@ class RunningMeans:
             self._means[name] = known + (mean - known) * share
         self._num_clips = now
 
+    @property
+    def num_clips(self) -> float:
+        """How many clips were added."""
+        return 0.0 if self._num_clips is None else float(self._num_clips)
+
     def compute(self) -> dict[str, float]:
         """The means by name; empty where nothing was added."""
         return {name: float(mean) for name, mean in self._means.items()}

@@ -13,10 +13,18 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from stmnet.data.clips import Batch, TrainingLoader
+from stmnet.data.samplers import seed_of
 from stmnet.errors import VideoError
 from stmnet.recognizer import METADATA_KEY, Card
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.means import RunningMeans
+from stmnet.training.policies import parameter_groups
+from stmnet.training.processes import (
+    copy_from_first_process,
+    gather_all,
+    num_processes,
+    say,
+)
 from stmnet.training.recipe import OptimizerRecipe
 
 
@@ -31,7 +39,9 @@ def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
 
 
 class ActionModule(LightningModule):
-    """Trains `network` by an objective; the card travels in every checkpoint.
+    """Trains `network` by an objective.
+
+    The card travels in every checkpoint, and what is `described` of the run.
 
     Of two views a clip (Twins Training) the network sees one batch of twice the size, and the
     objective compares its halves; of one view this is plain training.
@@ -47,6 +57,8 @@ class ActionModule(LightningModule):
         learning_rate: float,
         training_loader: TrainingLoader,
         max_unreadable: int,
+        seed: int,
+        described: dict[str, Any],
     ) -> None:
         super().__init__()
         self.network = network
@@ -58,9 +70,11 @@ class ActionModule(LightningModule):
         self.training_loader = training_loader
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
+        self.last_shown: dict[str, Tensor] = {}
         self.training_means = RunningMeans()
         self.validation_means = RunningMeans()
-        self._rng_state: Tensor | None = None
+        self.seed = seed
+        self.described = described
 
     def forward(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
         """(N, T, 3, H, W) uint8, in training with the `colors` of the batch -> logits (N, K)."""
@@ -81,20 +95,33 @@ class ActionModule(LightningModule):
 
     def _no_logits(self) -> Tensor:
         """Logits (V, 0, K) made of every parameter, for whose gradients other processes wait."""
-        nothing = torch.stack([(parameter * 0).sum() for parameter in self.parameters()]).sum()
         num_views = self.training_loader.num_views if self.training else 1
+        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            # Their batch norms wait for this process's too: a black clip, which no loss is of.
+            preprocessing = self.card.preprocessing
+            size = preprocessing.crop_size
+            shape = (1, preprocessing.num_frames, 3, size, size)
+            logits = self(torch.zeros(shape, dtype=torch.uint8, device=self.device))
+            return logits[:0].expand(num_views, 0, -1)
+        nothing = torch.stack([(parameter * 0).sum() for parameter in self.parameters()]).sum()
         return nothing.expand(num_views, 0, len(self.card.label_names))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         self._count_unreadable(batch)
         losses = self.objective(self.score_views(batch), batch.labels)
         self.training_means.add(losses.num_clips, **losses.shown())
-        self.log("loss", losses.cross_entropy, prog_bar=True, batch_size=1)
+        self.last_shown = losses.shown()
         return losses.loss
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # The batch in hand counts as done: checkpoints are written after its step, never before.
         self.training_loader.num_batches_trained = batch_index + 1
+        # Dropout draws the same in a resumed run, and in each process for itself.
+        torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_index, self.global_rank))
+
+    def on_validation_start(self) -> None:
+        # Since the last step's forward, each process has moved its batch norms by its own clips.
+        copy_from_first_process(self.network.buffers())
 
     def on_validation_epoch_start(self) -> None:
         self.validation_means.reset()
@@ -105,11 +132,16 @@ class ActionModule(LightningModule):
         self.validation_means.add(losses.num_clips, **losses.shown())
 
     def on_validation_epoch_end(self) -> None:
-        for name, mean in self.validation_means.compute().items():
-            self.log(f"validation_{name}", mean, prog_bar=name == "top1")
+        # By this the best checkpoint is chosen; all processes have the same mean.
+        self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 
     def _count_unreadable(self, batch: Batch) -> None:
-        for message in batch.unreadable:
+        messages = batch.unreadable
+        if num_processes() > 1 and self.trainer.strategy.reduce_boolean_decision(
+            bool(messages), all=False
+        ):
+            messages = gather_all(messages)
+        for message in messages:
             if message in self.unreadable:
                 continue
             self.unreadable.add(message)
@@ -118,18 +150,19 @@ class ActionModule(LightningModule):
                     f"{message} This is unreadable clip number {len(self.unreadable)}, and "
                     f"data.max_unreadable is {self.max_unreadable}."
                 )
-            self.print(f"warning: left out {message}")
+            say(f"warning: left out {message}")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         recipe = self.optimizer_recipe
         optimizer = SGD(
-            self.network.parameters(),
+            parameter_groups(self.network, recipe, self.learning_rate),
             lr=self.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
+        steps_an_epoch = len(self.training_loader) // recipe.accumulate
         scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step / len(self.training_loader), recipe)
+            optimizer, lambda step: learning_rate_factor(step / steps_an_epoch, recipe)
         )
         return {
             "optimizer": optimizer,
@@ -138,17 +171,13 @@ class ActionModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[METADATA_KEY] = self.card.to_dict()
-        # Dropout draws from the global generator: a resumed run goes on where it was.
-        checkpoint["rng_state"] = torch.get_rng_state()
+        checkpoint["run"] = self.described
         checkpoint["training_loader"] = self.training_loader.state_dict()
         checkpoint["training_means"] = self.training_means.state_dict()
+        checkpoint["unreadable"] = sorted(self.unreadable)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._rng_state = checkpoint["rng_state"]
         # Lightning would load the loader's place too, but after an epoch's end too late or never.
         self.training_loader.load_state_dict(checkpoint["training_loader"])
         self.training_means.load_state_dict(checkpoint["training_means"])
-
-    def on_train_start(self) -> None:
-        if self._rng_state is not None:
-            torch.set_rng_state(self._rng_state)
+        self.unreadable = set(checkpoint["unreadable"])

@@ -1,0 +1,101 @@
+"""What a run was made of: recipe, data, versions, source, machines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stmnet.data.records import ClipList
+from stmnet.errors import DatasetError
+from stmnet.files import whole_file
+from stmnet.training.recipe import Recipe
+
+RUN = "run.json"
+LIBRARIES = ("stmnet", "torch", "torchvision", "lightning", "av", "numpy")
+SOURCE = Path(__file__).parents[3]
+"""Where the project lies, if this is a checkout of it."""
+
+
+def describe_run(
+    recipe: Recipe, lists: dict[str, ClipList], *, num_processes: int, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The run as JSON's plain values; `before` is what was said of it when it was started.
+
+    A session is one of the times that it ran. Raises `DatasetError` where the data are not those
+    of the sessions before.
+    """
+    data = {split: describe_list(clip_list, recipe.data.root) for split, clip_list in lists.items()}
+    if before is not None and before["data"] != data:
+        split = next(split for split in data if before["data"][split] != data[split])
+        raise DatasetError(
+            f"{recipe.data.root}: the {split} list is not what the run was started with "
+            f"({data[split]['clips']} clips, and {before['data'][split]['clips']} then). "
+            "Resume with the data as they were, or set another output."
+        )
+    session = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processes": num_processes,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "machine": platform.platform(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in LIBRARIES},
+        "commit": commit_of(SOURCE),
+    }
+    sessions = before["sessions"] if before is not None else []
+    return {"recipe": asdict(recipe), "data": data, "sessions": [*sessions, session]}
+
+
+def describe_list(clip_list: ClipList, root: str) -> dict[str, Any]:
+    """The number of clips, and a digest of their paths in `root`, labels and segments, in order."""
+    digest = hashlib.sha256(json.dumps(clip_list.label_names).encode())
+    for clip in clip_list.clips:
+        path = Path(os.path.relpath(clip.video, root)).as_posix()
+        line = json.dumps([path, clip.label, clip.start_frame, clip.end_frame])
+        digest.update(f"\n{line}".encode())
+    return {"clips": len(clip_list.clips), "digest": digest.hexdigest()}
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit that is checked out in `folder`, with a + where files differ from it.
+
+    None where it is no checkout, or there is no git to ask.
+    """
+    if not (folder / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What was said of the run in `folder` when it was last started, if there is one."""
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return described
+
+
+def write_run(folder: Path, described: dict[str, Any]) -> None:
+    """Write it beside the weights."""
+    with whole_file(folder / RUN) as unfinished:
+        unfinished.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
