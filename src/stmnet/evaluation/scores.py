@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -141,9 +142,9 @@ class KeptScores:
         try:
             if not self.is_whole and not self.missing():
                 self._join()
-        except FileNotFoundError:
-            # Another shard has joined the pieces meanwhile, and removed them.
-            if not self.path.is_file():
+        except (FileNotFoundError, ScoresError):
+            # Another process may have joined the pieces meanwhile, and removed their folder.
+            if not self.is_whole:
                 raise
         if self.is_whole:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -177,7 +178,8 @@ class KeptScores:
             save_file(tensors, unfinished, metadata=metadata)
             unfinished.replace(path)
         except (OSError, SafetensorError) as e:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
             raise ScoresError(
                 f"{path}: cannot be written ({e}). Make room there, or name a file with --scores."
             ) from e
