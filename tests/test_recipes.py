@@ -10,15 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stmnet.data.datasets import DATASETS
 from stmnet.data.datasets.lists import parse_labels, read_text
+from stmnet.data.transforms import Preprocessing
 from stmnet.errors import RecipeError
 from stmnet.models.complexity import measure
 from stmnet.models.zoo import build_model
+from stmnet.recognizer import Card
+from stmnet.training import checks
 from stmnet.training.checks import check_recipe
-from stmnet.training.module import learning_rate_factor
+from stmnet.training.losses import ClassificationObjective
+from stmnet.training.module import ActionModule
 from stmnet.training.recipe import Recipe, known_keys, load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -86,8 +91,30 @@ def header(path: Path) -> dict[str, list[str]]:
 
 
 @every_recipe
-def test_it_loads_and_passes_what_is_checked_before_training(path: Path) -> None:
+def test_it_loads_and_passes_what_is_checked_before_training(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Which builds the network and shows it a clip: once is enough for all that share one.
+    monkeypatch.setattr(checks, "build_model", seen)
     check_recipe(loaded(path))
+
+
+class TakesEveryClip(nn.Module):
+    """Stands for a network that has taken a clip before."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return clips
+
+
+SEEN: set[str] = set()
+
+
+def seen(name: str, *, num_frames: int, **options: object) -> nn.Module:
+    words = f"{name} {num_frames} {options}"
+    if words in SEEN:
+        return TakesEveryClip()
+    SEEN.add(words)
+    return build_model(name, num_frames=num_frames, **options)
 
 
 @every_recipe
@@ -102,7 +129,8 @@ def test_a_misspelt_key_is_named_with_the_right_one(path: Path, tmp_path: Path) 
     inner = content
     for group in groups:
         inner = inner.setdefault(group, {})
-    inner[last[:-1]] = inner.pop(last, 1)
+    inner.pop(last, None)
+    inner[last[:-1]] = 1
     misspelt = tmp_path / "misspelt.yaml"
     misspelt.write_text(yaml.safe_dump(content))
     with pytest.raises(RecipeError, match=f"unknown key '{key[:-1]}'. Did you mean '{key}'"):
@@ -113,18 +141,52 @@ def test_every_key_has_been_misspelt() -> None:
     assert len(EVERY) >= len(known_keys())
 
 
+class TenSteps:
+    """As much of a training loader as an optimiser asks for."""
+
+    def __len__(self) -> int:
+        return 10
+
+
+@cache
+def built(name: str, num_classes: int, num_frames: int, options: str) -> nn.Module:
+    with torch.device("meta"):
+        return build_model(
+            name, num_classes=num_classes, num_frames=num_frames, **yaml.safe_load(options)
+        )
+
+
 @published_recipe
-def test_the_schedule_is_that_of_section_4_2(path: Path) -> None:
+def test_its_optimiser_is_that_of_section_4_2(path: Path) -> None:
     recipe = loaded(path)
-    optimizer = recipe.optimizer
+    model, optimizer = recipe.model, recipe.optimizer
+    network = built(model.name, model.num_classes, model.num_frames, str(model.options))
+    module = ActionModule(
+        network,
+        Card(model.name, (), Preprocessing(8, 256, 224)),
+        optimizer,
+        objective=ClassificationObjective(),
+        learning_rate=optimizer.learning_rate_for(recipe.data.batch_size),
+        training_loader=TenSteps(),
+        max_unreadable=0,
+        seed=0,
+        described={},
+    )
+    configured = module.configure_optimizers()
+    # All parameters alike: the paper states no policies.
+    (group,) = configured["optimizer"].param_groups
+    assert len(group["params"]) == len(list(network.parameters()))
+    assert (group["momentum"], group["weight_decay"]) == (0.9, 5e-4)
+    scheduler = configured["lr_scheduler"]["scheduler"]
+    (start,), (factor,) = scheduler.base_lrs, scheduler.lr_lambdas
     is_small = recipe.data.dataset.startswith(("ucf101", "hmdb51"))
-    start = optimizer.learning_rate_for(recipe.data.batch_size)
     for epoch, rate in (SMALL if is_small else LARGE).items():
-        assert start * learning_rate_factor(epoch, optimizer) == pytest.approx(rate), epoch
+        for step in (0, 9):
+            assert start * factor(10 * epoch + step) == pytest.approx(rate), epoch
     assert optimizer.epochs == (50 if is_small else 70)
     # 8 GPUs, with 8 clips each of 8 frames, or 4 of 16.
     assert recipe.data.batch_size == 8 * {8: 8, 16: 4}[recipe.model.num_frames]
-    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
+    assert (optimizer.accumulate, optimizer.clip_gradient_norm) == (1, None)
     assert (recipe.data.short_side, recipe.data.crop_size) == (256, 224)
     assert recipe.augmentation.crop == "multi_scale"
     assert (recipe.twins.correlation_weight, recipe.twins.off_diagonal_weight) == (0.01, 0.0039)
@@ -260,6 +322,28 @@ def test_the_page_shows_a_recipe_as_it_is() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text()
     text = (ROOT / "recipes" / "table1" / "stm_16f_something_v1.yaml").read_text()
     assert "".join(f"    {line}\n" for line in text.splitlines()) in page
+
+
+def test_the_training_page_names_every_key_and_no_other() -> None:
+    page = (ROOT / "docs" / "training.md").read_text()
+    named = []
+    for row in re.findall(r"^\| (`.*?`) \|", page.partition("## The keys")[2], re.MULTILINE):
+        first, *others = re.findall(r"`([\w.]+)`", row)
+        group = first.partition(".")[0]
+        named += [first, *(f"{group}{key}" if key.startswith(".") else key for key in others)]
+    assert sorted(named) == sorted(known_keys())
+
+
+@pytest.mark.parametrize("page", ["training.md", "recipes.md", "quickstart.md"])
+def test_the_commands_of_a_page_are_taken(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text().replace("\\\n", " ")
+    commands = re.findall(r"stmnet train (recipes/\S+\.yaml)([^`\n]*)", text)
+    assert commands
+    for recipe, words in commands:
+        assert ROOT / recipe in EVERY
+        overrides = [word for word in words.split() if word not in ("--resume", "$RESUME")]
+        if overrides:
+            check_recipe(load_recipe(ROOT / recipe, overrides))
 
 
 @published_recipe
