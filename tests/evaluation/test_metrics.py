@@ -118,3 +118,19 @@ def test_nothing_confused_gives_no_pairs_and_keeps_the_order():
     assert most_confused_pairs([perfect], limit=5) == []
     assert mutual_pairs(perfect) == []
     assert partners_together([perfect]) == [0, 1, 2, 3]
+
+
+def test_calibration_error_equals_a_loop_over_bins_of_confidence():
+    probabilities, targets = random_scores(400, 6, seed=2)
+    probabilities = (probabilities**3) / (probabilities**3).sum(dim=1, keepdim=True)
+    bins = [[] for _ in range(15)]
+    for scores, target in zip(probabilities.tolist(), targets.tolist(), strict=True):
+        confidence = max(scores)
+        bins[min(int(confidence * 15), 14)].append((confidence, scores[target] == confidence))
+    expected = 0.0
+    for clips in filter(None, bins):
+        mean_confidence = sum(confidence for confidence, _ in clips) / len(clips)
+        accuracy = sum(right for _, right in clips) / len(clips)
+        expected += len(clips) / 400 * abs(mean_confidence - accuracy)
+    assert summarise(probabilities, targets).calibration_error == pytest.approx(expected, abs=1e-6)
+    assert expected > 0.1

@@ -1,0 +1,96 @@
+"""What decoding the 30 views of a test costs, beside 30 reads of the centre view.
+
+    python benchmarks/views.py VIDEO... [--rounds 9] [--docs docs]
+
+Each round reads, for every video, the frames of its centre view and then those of ten random clips
+(section 4.2; the three crops of a clip share its frames), T = 8. Shown are medians of the CPU
+time, and of the rounds' ratios: what decoding every frame once costs, over 30 centre reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pages import save_json
+
+from stmnet.data.reading import read_center, read_clips
+from stmnet.data.records import UNLABELLED, Clip
+from stmnet.data.transforms import Preprocessing
+from stmnet.data.views import ViewPlan
+
+COMMAND = "python benchmarks/views.py"
+PLAN = ViewPlan.parse("30")
+PREPROCESSING = Preprocessing(num_frames=8, short_side=256, crop_size=224)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path, nargs="+")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--docs", type=Path, help="write the JSON in its figures/ here")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+
+    measured = measure(arguments.videos, arguments.rounds)
+    print("| | frames decoded for | centre view | 30 views | 30 views over 30 centre reads |")
+    print("|---|---|---|---|---|")
+    for each in measured:
+        print(
+            f"| {each['video']} | {each['frames']} | {each['center_ms']:.1f} ms "
+            f"| {each['views_ms']:.1f} ms | {each['ratio']:.3f} |"
+        )
+    content = {"rounds": arguments.rounds, "views": str(PLAN), "videos": measured}
+    if arguments.docs:
+        save_json(arguments.docs / "figures" / "views.json", COMMAND, content)
+    else:
+        print(json.dumps(content))
+
+
+def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float]]:
+    """The medians for every video; the first round warms up and does not count."""
+    center: dict[Path, list[float]] = {video: [] for video in videos}
+    views: dict[Path, list[float]] = {video: [] for video in videos}
+    for number in range(rounds + 1):
+        for video in videos:
+            clip = Clip(video, UNLABELLED)
+            spent = cpu_seconds(lambda clip=clip: read_center(clip, PREPROCESSING))
+            spent_on_views = cpu_seconds(lambda clip=clip: read_views(clip, seed=number))
+            if number > 0:
+                center[video].append(spent)
+                views[video].append(spent_on_views)
+    return [
+        {
+            "video": video.name,
+            "frames": len(read_views(Clip(video, UNLABELLED), seed=0)),
+            "center_ms": 1000 * statistics.median(center[video]),
+            "views_ms": 1000 * statistics.median(views[video]),
+            "ratio": statistics.median(
+                all_views / (PLAN.num_views * one)
+                for one, all_views in zip(center[video], views[video], strict=True)
+            ),
+        }
+        for video in videos
+    ]
+
+
+def read_views(clip: Clip, *, seed: int) -> torch.Tensor:
+    frames, _ = read_clips(
+        clip, lambda num_frames: PLAN.choose_clips(num_frames, PREPROCESSING.num_frames, seed, 0)
+    )
+    return frames
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()

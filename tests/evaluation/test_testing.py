@@ -1,0 +1,143 @@
+"""`stmnet test` end to end, of one run and of several: figures against the kept scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from stmnet.cli import main
+from stmnet.data.motion import LABEL_NAMES
+from stmnet.recognizer import load
+from stmnet.shipped import shipped
+
+ACCURACIES = ("top1", "top5", "mean_class_accuracy")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs with data of their own; the second one's has wrong labels, and lacks a class."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = []
+    for number in (1, 2):
+        root = folder / f"set{number}"
+        shutil.copytree(shipped("samples"), root / "videos")
+        names = list(LABEL_NAMES)
+        if number == 2:
+            names[:4] = [names[1], names[0], names[2], names[2]]
+        videos = [name.lower().replace(" ", "_") for name in LABEL_NAMES]
+        lists = {
+            "labels.json": json.dumps({name: str(n) for n, name in enumerate(LABEL_NAMES)}),
+            "test.json": json.dumps([{"id": video} for video in videos]),
+            "test-answers.csv": "".join(
+                f"{video};{name}\n" for video, name in zip(videos, names, strict=True)
+            ),
+        }
+        for name, text in lists.items():
+            (root / name).write_text(text)
+        run = folder / f"run{number}"
+        run.mkdir()
+        load("motion").save(run / "model.safetensors")
+        data = {"dataset": "motion", "root": str(root), "sampling": "segments"}
+        (run / "recipe.yaml").write_text(yaml.safe_dump({"data": data}))
+        runs.append(run)
+    return runs
+
+
+def tell(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    assert main(["test", *map(str, words), "--json"]) == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+@pytest.mark.slow
+def test_several_runs_are_tested_each_on_its_data(
+    runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = tell(capsys, *runs, "--views", "2x1")
+    assert [test["checkpoint"] for test in told["tests"]] == [str(run) for run in runs]
+    for test, run in zip(told["tests"], runs, strict=True):
+        (kept,) = (run / "scores").iterdir()
+        assert test["scores"] == str(kept)
+        assert test["views"] == "2 random clips x centre crop, seed 0"
+        tensors = load_file(kept)
+        scores, targets = tensors["scores"].mean(dim=1), tensors["targets"]
+        right = scores.argmax(dim=1) == targets
+        assert test["top1"] == pytest.approx(right.double().mean().item())
+        for entry, name in zip(test["classes"], LABEL_NAMES, strict=True):
+            of_class = right[targets == LABEL_NAMES.index(name)]
+            assert (entry["label"], entry["clips"]) == (name, len(of_class))
+            if len(of_class):
+                assert entry["accuracy"] == pytest.approx(of_class.double().mean().item())
+                low, high = entry["interval"]
+                assert low <= entry["accuracy"] <= high
+            else:
+                assert entry["accuracy"] is None
+                assert entry["interval"] is None
+        page = (run / "report.html").read_text()
+        assert f"{100 * test['top1']:.1f}" in page
+        assert f"{test['calibration_error']:.3f}" in page
+    first, second = told["tests"]
+    assert first["top1"] > second["top1"]
+    assert first["confused_pairs"] == [] or first["top1"] < 1
+    assert second["confused_pairs"][0]["labels"] == list(LABEL_NAMES[:2])
+    assert second["confused_pairs"][0]["clips"] == 2
+    for name in (*ACCURACIES, "calibration_error"):
+        assert told["mean"][name] == pytest.approx((first[name] + second[name]) / 2)
+    for name in ACCURACIES:
+        low, high = told["mean"][f"{name}_interval"]
+        assert low <= told["mean"][name] <= high
+    # The same as a table, from the scores that are there.
+    assert main(["test", *map(str, runs), "--views", "2x1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("scored before") == 2
+    (mean,) = [line for line in captured.out.splitlines() if line.startswith("mean ")]
+    assert f"{told['mean']['top1']:.1%}" in mean
+
+
+@pytest.mark.slow
+def test_one_run_gives_a_table_of_classes_and_pairs(
+    runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = tell(capsys, runs[1])
+    assert told["views"] == "centre"
+    assert main(["test", str(runs[1])]) == 0
+    out = capsys.readouterr().out
+    (top1,) = [line for line in out.splitlines() if line.startswith("top-1 ")]
+    low, high = told["top1_interval"]
+    assert top1.split() == ["top-1", f"{told['top1']:.1%}", f"{100 * low:.1f}-{high:.1%}"]
+    worst, *_ = [line for line in out.splitlines() if line.endswith("0.0-0.0%")]
+    assert worst.startswith("Moving something")
+    assert f"{LABEL_NAMES[0]} | {LABEL_NAMES[1]}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--views 3x2", "--views 3x2: give center, 30 or CLIPSxCROPS"),
+        ("--shard 3/2", "--shard 3/2: give its number"),
+        ("--batch-size 0", "--batch-size 0: give at least 1."),
+        ("--num-workers -1", "--num-workers -1: give at least 0."),
+        ("{second} --report page.html", "--report names one file. Leave it out"),
+        ("{second} --scores kept", "--scores names one file. Leave it out"),
+        ("--device cuda", "no CUDA device is here. Test on the CPU."),
+    ],
+)
+def test_what_cannot_be_tested_is_said_in_one_line(
+    runs: list[Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["test", str(runs[0]), *words.format(second=runs[1]).split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert message in captured.err
