@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,8 +60,8 @@ def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float
     for number in range(rounds + 1):
         for video in videos:
             clip = Clip(video, UNLABELLED)
-            spent = cpu_seconds(lambda clip=clip: read_center(clip, PREPROCESSING))
-            spent_on_views = cpu_seconds(lambda clip=clip: read_views(clip, seed=number))
+            spent = cpu_seconds(partial(read_center, clip, PREPROCESSING))
+            spent_on_views = cpu_seconds(partial(read_views, clip, seed=number))
             if number > 0:
                 center[video].append(spent)
                 views[video].append(spent_on_views)
