@@ -283,12 +283,14 @@ def main() -> None:
     make_data, plan, test, test_clips, make_table = STUDIES[name]
     if not arguments.pages:
         make_data(work, arguments.shared)
-        outcomes = finish_all(plan(work), work, partial(test, work=work), only=arguments.only)
+        outcomes = finish_all(
+            plan(work), work, partial(test, work=work), only=arguments.only, so_far=arguments.so_far
+        )
         if arguments.only:
             return
         record(name, f"python -m studies.real_video {name}", test_clips(work), outcomes)
     clips, outcomes = recorded(name)
-    text = f"{make_table(clips, outcomes)}\n{where_and_when(outcomes)}"
+    text = f"{make_table(clips, outcomes)}\n{where_and_when(outcomes, plan(work))}"
     put_table(ROOT / "docs" / "studies.md", f"studies.real_video {name}", text)
 
 

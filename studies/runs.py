@@ -82,18 +82,26 @@ def study_parser(description: str) -> argparse.ArgumentParser:
         "--only", nargs="+", default=[], help="the runs whose names begin so; nothing is recorded"
     )
     parser.add_argument(
+        "--so-far", action="store_true", help="train nothing more; record the runs that are done"
+    )
+    parser.add_argument(
         "--pages", action="store_true", help="train nothing; tables again from studies/results"
     )
     return parser
 
 
 def finish_all(
-    runs: Iterable[Run], work: Path, test: Test, *, only: Sequence[str] = ()
+    runs: Iterable[Run],
+    work: Path,
+    test: Test,
+    *,
+    only: Sequence[str] = (),
+    so_far: bool = False,
 ) -> list[Outcome]:
     """Train and test the runs that have not been, one after the other, a line each.
 
-    With `only`, no more than those whose names begin with one of its words. What training prints
-    goes to WORK/logs. Raises `StmnetError`.
+    With `only`, no more than those whose names begin with one of its words; `so_far` leaves out
+    those that have not been. What training prints goes to WORK/logs. Raises `StmnetError`.
     """
     outcomes = []
     for run in runs:
@@ -101,6 +109,8 @@ def finish_all(
             continue
         path = work / "results" / f"{run.name}.json"
         if not path.is_file():
+            if so_far:
+                continue
             outcome = _finish(run, work, test)
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as unfinished:
@@ -188,14 +198,23 @@ def recorded(name: str) -> tuple[dict[str, list[Any]], list[Outcome]]:
     return content["clips"], [Outcome.from_dict(plain) for plain in content["runs"]]
 
 
-def where_and_when(outcomes: Sequence[Outcome]) -> str:
-    """A line on machine, versions, commits, dates and time, for under a table."""
+def where_and_when(outcomes: Sequence[Outcome], planned: Sequence[Run]) -> str:
+    """A line on machine, versions, commits, dates and time, for under a table.
+
+    It says so where some of the `planned` runs are still to be done.
+    """
     made = [outcome.made_with for outcome in outcomes]
     commits = ", ".join(dict.fromkeys(m["commit"] for m in made))
     days = sorted({m["date"] for m in made})
     minutes = sum(outcome.seconds for outcome in outcomes) / 60
+    so_far = ""
+    if len(outcomes) < len(planned):
+        so_far = (
+            f"**Unfinished: {len(outcomes)} of {len(planned)} trainings.** Rows of one seed have "
+            "intervals over clips alone; differences are of the seeds that both rows have. "
+        )
     return (
-        f"{len(outcomes)} trainings, {minutes:.0f} minutes in all; {made[0]['device_name']}, "
-        f"{made[0]['cores']} cores, torch {made[0]['versions']['torch']}; "
+        f"{so_far}{len(outcomes)} trainings, {minutes:.0f} minutes in all; "
+        f"{made[0]['device_name']}, {made[0]['cores']} cores, torch {made[0]['versions']['torch']}; "
         f"{' to '.join(dict.fromkeys((days[0], days[-1])))}; commit {commits}.\n"
     )

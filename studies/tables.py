@@ -73,6 +73,12 @@ def cell(
     return "{} [{}, {}]".format(*numbers).replace("-", "\N{MINUS SIGN}")
 
 
+def difference(values: Tensor, others: Tensor) -> Tensor:
+    """`values` − `others`, seed by seed and clip by clip, of the first seeds that both have."""
+    num_seeds = min(len(values), len(others))
+    return values[:num_seeds] - others[:num_seeds]
+
+
 def each_seed(values: Tensor) -> str:
     """The means of the seeds in per cent, in their order: "70.8, 71.3, 71.5"."""
     return ", ".join(f"{100 * mean:.1f}" for mean in values.double().mean(dim=1).tolist())

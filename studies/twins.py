@@ -37,7 +37,7 @@ from studies.runs import (
     study_parser,
     where_and_when,
 )
-from studies.tables import cell, each_seed, table
+from studies.tables import cell, difference, each_seed, table
 
 NAME = "twins"
 COMMAND = "python -m studies.twins"
@@ -69,40 +69,50 @@ def planned_runs(work: Path) -> list[Run]:
 
 
 def schemes_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
-    """Plain, twice the epochs and Twins, and what Twins changes, for every network."""
+    """Plain, twice the epochs and Twins for every network, and what Twins changes."""
     correct = correct_by_scheme(outcomes, clips)
     rows = []
     for network in NETWORKS:
         plain, twice, twins = (
             correct[f"{network}-{scheme}"] for scheme in ("plain", "plain_twice", "twins")
         )
-        rows.append(
+        rows += [
+            [network.upper(), f"plain, {EPOCHS} epochs", cell(plain), each_seed(plain), ""],
+            ["", f"plain, {2 * EPOCHS} epochs", cell(twice), each_seed(twice), ""],
+            ["", f"Twins, {EPOCHS} epochs", cell(twins), each_seed(twins), ""],
             [
-                network.upper(),
-                *(f"{cell(right)}" for right in (plain, twice, twins)),
-                cell(twins - plain, signed=True),
-                cell(twins - twice, signed=True),
-            ]
-        )
-    head = ["", f"plain, {EPOCHS} epochs", f"plain, {2 * EPOCHS} epochs", f"Twins, {EPOCHS} epochs"]
-    return table([*head, "Twins − plain, equal epochs", "Twins − plain, equal passes"], rows)
+                "",
+                "*Twins − plain, equal epochs*",
+                "",
+                "",
+                cell(difference(twins, plain), signed=True),
+            ],
+            [
+                "",
+                "*Twins − plain, equal passes*",
+                "",
+                "",
+                cell(difference(twins, twice), signed=True),
+            ],
+        ]
+    return table(["", "", "top-1", "each seed", "difference"], rows)
 
 
 def lambda_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
-    """STM by lambda, with what each value changes over lambda 0."""
+    """STM by lambda, with what each value that was run changes over lambda 0."""
     correct = correct_by_scheme(outcomes, clips)
-    two_views = correct["stm-lambda_0"]
-    by_lambda = {weight: correct[f"stm-lambda_{weight}"] for weight in OTHER_LAMBDAS}
-    by_lambda["0.01 (the paper's)"] = correct["stm-twins"]
-    rows = [
-        [
-            weight,
-            cell(by_lambda[weight]),
-            each_seed(by_lambda[weight]),
-            "" if weight == "0" else cell(by_lambda[weight] - two_views, signed=True),
-        ]
-        for weight in sorted(by_lambda)
-    ]
+    found = {weight: correct.get(f"stm-lambda_{weight}") for weight in OTHER_LAMBDAS}
+    found["0.01 (the paper's)"] = correct["stm-twins"]
+    two_views = found["0"]
+    rows = []
+    for weight, right in sorted(found.items()):
+        if right is None:
+            rows.append([weight, "not run", "", ""])
+            continue
+        change = ""
+        if weight != "0" and two_views is not None:
+            change = cell(difference(right, two_views), signed=True)
+        rows.append([weight, cell(right), each_seed(right), change])
     return table(["lambda", "top-1", "each seed", "difference to lambda 0"], rows)
 
 
@@ -112,14 +122,18 @@ def main() -> None:
     if not arguments.pages:
         generate(work)
         test = partial(test_on_motion, work=work)
-        outcomes = finish_all(planned_runs(work), work, test, only=arguments.only)
+        outcomes = finish_all(
+            planned_runs(work), work, test, only=arguments.only, so_far=arguments.so_far
+        )
         if arguments.only:
             return
         record(NAME, COMMAND, test_clips(work), outcomes)
     clips, outcomes = recorded(NAME)
     page = ROOT / "docs" / "results.md"
     put_table(
-        page, "studies.twins", schemes_table(clips, outcomes) + "\n" + where_and_when(outcomes)
+        page,
+        "studies.twins",
+        schemes_table(clips, outcomes) + "\n" + where_and_when(outcomes, planned_runs(work)),
     )
     put_table(page, "studies.twins lambda", lambda_table(clips, outcomes))
 

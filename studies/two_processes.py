@@ -70,12 +70,14 @@ def main() -> None:
     if not arguments.pages:
         generate(work)
         test = partial(test_on_motion, work=work)
-        outcomes = finish_all(planned_runs(work), work, test, only=arguments.only)
+        outcomes = finish_all(
+            planned_runs(work), work, test, only=arguments.only, so_far=arguments.so_far
+        )
         if arguments.only:
             return
         record(NAME, COMMAND, test_clips(work), outcomes)
     clips, outcomes = recorded(NAME)
-    text = f"{processes_table(clips, outcomes)}\n{where_and_when(outcomes)}"
+    text = f"{processes_table(clips, outcomes)}\n{where_and_when(outcomes, planned_runs(work))}"
     put_table(ROOT / "docs" / "studies.md", "studies.two_processes", text)
 
 

@@ -12,7 +12,7 @@ from studies.lists import split_by_recording, write_lists
 from studies.motion import correct_by_scheme
 from studies.real_video import InReverse, answers, room_table
 from studies.runs import Outcome, Run, finish_all, record, recorded
-from studies.tables import cell, class_mean, crossed_interval, each_seed, table
+from studies.tables import cell, class_mean, crossed_interval, difference, each_seed, table
 
 from stmnet.data.datasets import read_split
 from stmnet.data.datasets.folder import Row
@@ -92,6 +92,12 @@ def test_cells() -> None:
     assert cell(torch.ones(2, 4) / 8, signed=True) == "+12.5 [+12.5, +12.5]"
     assert each_seed(torch.tensor([[1.0, 0.0], [1.0, 1.0]])) == "50.0, 100.0"
     assert table(["", "a"], [["b", "1"]]) == "|  | a |\n| --- | --- |\n| b | 1 |\n"
+
+
+def test_differences_are_of_the_seeds_that_both_have() -> None:
+    plain = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert difference(torch.tensor([[1.0, 1.0]]), plain).tolist() == [[0.0, 1.0]]
+    assert difference(plain, plain).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 # ---- lists ----
@@ -188,6 +194,9 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert [o.answers["ordered"] for o in finished] == [[0], [1], [2]]
     only = finish_all(plan, tmp_path, lambda run, recognizer: {}, only=["stm-1", "stm-2"])
     assert [o.run.name for o in only] == ["stm-1", "stm-2"]
+    plan.append(outcome("stm-3", 3, {}).run)
+    assert len(finish_all(plan, tmp_path, lambda run, recognizer: {}, so_far=True)) == 3
+    assert made == ["stm-0", "stm-2"]
 
 
 def test_a_run_of_other_settings_is_not_taken_for_it(
