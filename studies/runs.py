@@ -215,6 +215,7 @@ def where_and_when(outcomes: Sequence[Outcome], planned: Sequence[Run]) -> str:
         )
     return (
         f"{so_far}{len(outcomes)} trainings, {minutes:.0f} minutes in all; "
-        f"{made[0]['device_name']}, {made[0]['cores']} cores, torch {made[0]['versions']['torch']}; "
+        f"{made[0]['device_name']}, {made[0]['cores']} cores, "
+        f"torch {made[0]['versions']['torch']}; "
         f"{' to '.join(dict.fromkeys((days[0], days[-1])))}; commit {commits}.\n"
     )

@@ -130,11 +130,8 @@ def main() -> None:
         record(NAME, COMMAND, test_clips(work), outcomes)
     clips, outcomes = recorded(NAME)
     page = ROOT / "docs" / "results.md"
-    put_table(
-        page,
-        "studies.twins",
-        schemes_table(clips, outcomes) + "\n" + where_and_when(outcomes, planned_runs(work)),
-    )
+    made = where_and_when(outcomes, planned_runs(work))
+    put_table(page, "studies.twins", f"{schemes_table(clips, outcomes)}\n{made}")
     put_table(page, "studies.twins lambda", lambda_table(clips, outcomes))
 
 
