@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
 from stmnet.evaluation.testing import RECIPE
@@ -54,15 +55,25 @@ def find_resumption(recipe: Recipe) -> Resumption:
     steps: dict[Path, int] = {}
     for path in (output / name for name in CHECKPOINTS if (output / name).is_file()):
         try:
-            steps[path] = read_checkpoint_file(path)["global_step"]
-        except (CheckpointError, KeyError) as e:
-            damaged.append(str(e) if isinstance(e, CheckpointError) else f"{path}: without {e}")
+            steps[path] = _steps_of(path)
+        except CheckpointError as e:
+            damaged.append(str(e))
     if not steps:
         raise CheckpointError(f"{damaged[0]} No good one is beside it: start a new output.")
     newest = max(steps, key=lambda path: steps[path])
     for message in damaged:
         notes.append(f"warning: {message} Going on from {newest.name}, step {steps[newest]}.")
     return Resumption(newest, notes)
+
+
+def _steps_of(path: Path) -> int:
+    content = read_checkpoint_file(path)
+    # torch reads flipped bits as weights; the archive's checksums know better.
+    with ZipFile(path) as archive:
+        if archive.testzip() is not None or "global_step" not in content:
+            raise CheckpointError(f"{path}: not a checkpoint as it was written.")
+    steps: int = content["global_step"]
+    return steps
 
 
 def compare_recipes(recipe: Recipe, path: Path) -> list[str]:
