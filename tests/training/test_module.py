@@ -8,13 +8,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stmnet.data.clips import Batch
 from stmnet.data.transforms import Preprocessing
+from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card
 from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
 from stmnet.training.means import RunningMeans
 from stmnet.training.module import ActionModule, learning_rate_factor
+from stmnet.training.policies import parameter_groups
 from stmnet.training.recipe import OptimizerRecipe
 
 
@@ -160,3 +163,25 @@ def test_running_means_are_those_of_all_clips() -> None:
         means.add(size.float(), loss=value)
     expected = (sizes * values.double()).sum() / sizes.sum()
     assert means.compute()["loss"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_the_policy_of_tsn_is_what_its_line_does() -> None:
+    network = build_model("stm_resnet18", num_classes=5, num_frames=2, width=16)
+    recipe = OptimizerRecipe(policy="tsn", weight_decay=1e-3)
+    named = {id(parameter): name for name, parameter in network.named_parameters()}
+    seen = {}
+    for group in parameter_groups(network, recipe, 0.1):
+        for parameter in group["params"]:
+            seen[named.pop(id(parameter))] = (group["lr"], group["weight_decay"])
+    assert not named, "every parameter is in one group"
+    assert seen["fc.weight"] == pytest.approx((0.5, 1e-3))
+    assert seen["fc.bias"] == pytest.approx((1.0, 0))
+    assert seen["conv1.weight"] == seen["layer1.0.conv1.weight"] == pytest.approx((0.1, 1e-3))
+    assert seen["bn1.weight"] == seen["bn1.bias"] == pytest.approx((0.1, 0))
+    assert seen["layer2.0.conv2.temporal.weight"] == pytest.approx((0.1, 1e-3))
+    # ECO's convolutions have biases.
+    convolution = nn.Conv2d(1, 1, 1)
+    (weights, biases) = parameter_groups(convolution, recipe, 0.1)
+    assert (weights["lr"], biases["lr"], biases["weight_decay"]) == pytest.approx((0.1, 0.2, 0))
+    (everything,) = parameter_groups(network, OptimizerRecipe(), 0.1)
+    assert len(everything["params"]) == len(list(network.parameters()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,14 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from stmnet.cli import main
 from stmnet.data.motion import SplitSizes, generate
 from stmnet.errors import RecipeError, VideoError
+from stmnet.evaluation.figures import Curve, draw_learning_curve
 from stmnet.evaluation.history import read_history
 from stmnet.recognizer import load
-from stmnet.training.recipe import load_recipe
-from stmnet.training.run import train
+from stmnet.training.provenance import commit_of
+from stmnet.training.recipe import OptimizerRecipe, load_recipe
+from stmnet.training.run import learning_rate_in_words, train
 
 RECIPE = """
 model: {name: stm_resnet18, num_frames: 4, options: {width: 8, dropout: 0.5}}
@@ -28,6 +34,10 @@ augmentation: {short_sides: [36, 40]}
 optimizer:
   {epochs: 2, learning_rate: 0.05, reference_batch_size: 8, schedule: cosine, warmup_epochs: 0.5}
 """
+EPOCH_QUANTITIES = (
+    "train_loss", "train_top1", "validation_loss", "validation_top1", "seconds", "learning_rate",
+    "clips_per_second",
+)  # fmt: skip
 STEPS_PER_EPOCH = 12 * 8 // 8
 STMNET = Path(sys.executable).with_name("stmnet")
 
@@ -84,6 +94,92 @@ def test_what_a_run_leaves(finished: Path) -> None:
     checkpoint = torch.load(finished / "best.ckpt", weights_only=True)
     assert history[checkpoint["epoch"]].validation_top1 == best
     assert load_recipe(finished / "recipe.yaml").model.options == {"width": 8, "dropout": 0.5}
+
+
+def test_the_curves_of_the_page_are_drawn_again_from_the_log_alone(
+    finished: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    assert main(["test", str(finished), "--report", str(page)]) == 0
+    rows = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
+    epochs = [row["epoch"] for row in rows]
+    for quantity, as_percent in [("loss", False), ("top1", True)]:
+        curves = [
+            Curve(1, epochs, [row[f"{split}_{quantity}"] for row in rows], dashed=split == "train")
+            for split in ("train", "validation")
+        ]
+        name = f"validation_{quantity}"
+        assert draw_learning_curve(curves, as_percent=as_percent, name=name) in page.read_text()
+
+
+def test_tensorboard_has_what_the_log_has_and_points_between(finished: Path) -> None:
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    history = read_history(finished / "history.jsonl")
+    for name in EPOCH_QUANTITIES:
+        points = events.Scalars(f"epoch/{name}")
+        assert [point.step for point in points] == [STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH]
+        expected = [getattr(record, name) for record in history]
+        assert [point.value for point in points] == pytest.approx(expected)
+    for name in ("loss", "top1", "learning_rate", "clips_per_second"):
+        assert [point.step for point in events.Scalars(f"step/{name}")] == [10, 22]
+    # Cosine, after half an epoch's warm-up: the last step is number 23 of 24.
+    progress = (23 / STEPS_PER_EPOCH - 0.5) / 1.5
+    rate = 0.05 * (1 + math.cos(math.pi * progress)) / 2
+    assert history[-1].learning_rate == pytest.approx(rate)
+    # All 96 clips an epoch: its speed is no faster than its time with the validation says.
+    assert all(record.clips_per_second > 96 / record.seconds for record in history)
+
+
+def test_a_run_says_what_it_was_made_of(finished: Path) -> None:
+    run = json.loads((finished / "run.json").read_text())
+    assert run["recipe"] == yaml.safe_load((finished / "recipe.yaml").read_text())
+    assert run["recipe"]["optimizer"]["learning_rate"] == 0.05
+    (session,) = run["sessions"]
+    assert session["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert session["processes"] == 1
+    root = finished.parent / "motion"
+    for split in ("train", "validation"):
+        entries = json.loads((root / f"{split}.json").read_text())
+        labels = json.loads((root / "labels.json").read_text())
+        digest = hashlib.sha256(json.dumps(list(labels)).encode())
+        for entry in entries:
+            label = int(labels[entry["template"].replace("[", "").replace("]", "")])
+            line = json.dumps([f"videos/{entry['id']}.mp4", label, 0, None])
+            digest.update(f"\n{line}".encode())
+        assert run["data"][split] == {"clips": len(entries), "digest": digest.hexdigest()}
+    for name in ("best.ckpt", "last.ckpt"):
+        assert torch.load(finished / name, weights_only=True)["run"] == run
+
+
+def test_the_commit_is_that_of_the_checkout(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        words = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert commit_of(tmp_path) is None
+    git("init")
+    (tmp_path / "a.py").write_text("a = 1\n")
+    git("add", "a.py")
+    git("commit", "-m", "a")
+    commit = git("rev-parse", "HEAD")
+    assert commit_of(tmp_path) == commit
+    (tmp_path / "a.py").write_text("a = 2\n")
+    assert commit_of(tmp_path) == f"{commit}+"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "reference", "line"),
+    [
+        (16, 64, "learning rate 0.0025 = 0.01 x 16 / 64 clips"),
+        (64, 64, "learning rate 0.01 = 0.01 x 64 / 64 clips"),
+        (16, None, "learning rate 0.01, not scaled to the 16 clips of a step"),
+    ],
+)
+def test_the_rule_of_the_learning_rate_is_one_line(
+    batch_size: int, reference: int | None, line: str
+) -> None:
+    optimizer = OptimizerRecipe(reference_batch_size=reference)
+    assert learning_rate_in_words(optimizer, batch_size) == line
 
 
 def test_the_weights_are_those_of_the_best_epoch(finished: Path) -> None:
