@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +16,7 @@ from stmnet.data.clips import Batch
 from stmnet.data.transforms import Preprocessing
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card
+from stmnet.training.history import HistoryLog, TrainingProgress
 from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
 from stmnet.training.means import RunningMeans
 from stmnet.training.module import ActionModule, learning_rate_factor
@@ -185,3 +188,17 @@ def test_the_policy_of_tsn_is_what_its_line_does() -> None:
     assert (weights["lr"], biases["lr"], biases["weight_decay"]) == pytest.approx((0.1, 0.2, 0))
     (everything,) = parameter_groups(network, OptimizerRecipe(), 0.1)
     assert len(everything["params"]) == len(list(network.parameters()))
+
+
+def test_the_bar_shows_loss_accuracy_speed_and_the_time_left(tmp_path: Path) -> None:
+    module = small_module(1, ClassificationObjective())
+    log = HistoryLog(tmp_path / "history.jsonl")
+    bar = TrainingProgress(log)
+    assert bar.get_metrics(None, module) == {}
+    for loss, top1 in [(2.0, 0.25), (1.0, 0.75)]:
+        module.training_means.add(
+            torch.tensor(8.0), loss=torch.tensor(loss), top1=torch.tensor(top1)
+        )
+    log.clips_per_second, log.time_left = 12.34, timedelta(seconds=3723)
+    shown = {"loss": "1.500", "top-1": "50.0%", "clips/s": "12.3", "left": "1:02:03"}
+    assert bar.get_metrics(None, module) == shown

@@ -137,10 +137,10 @@ def whole(folder: Path) -> Path:
 def test_five_stops_at_random_steps_leave_no_trace(
     folder: Path, kind: str, num_processes: int
 ) -> None:
-    # In an epoch's last step a signal is heeded in the validation, as one that comes there is.
-    candidates = [step for step in range(1, 11) if step != STEPS_AN_EPOCH - 1]
-    steps = random.Random(f"{kind} {num_processes}").sample(candidates, 5)
-    stops = [*(("training", step) for step in steps), ("validation", STEPS_AN_EPOCH)]
+    steps = random.Random(f"{kind} {num_processes}").sample(range(1, 11), 5)
+    # In an epoch's last step a signal is heeded by the validation; another comes there.
+    steps = sorted({*steps, STEPS_AN_EPOCH - 1})
+    stops = [*(("training", step) for step in steps), ("validation", 2 * STEPS_AN_EPOCH)]
     options = {"num_processes": num_processes}
     name = f"{kind}_{num_processes}"
     undisturbed = finish(folder, name, *KINDS[kind], **options)
