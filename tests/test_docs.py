@@ -13,15 +13,18 @@ from stmnet.models.stm_options import STMOptions
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-REFERENCE = re.compile(r"`(src/\S+\.py)` `(\w+)`")
+REFERENCE = re.compile(r"`(src/\S+\.py):(\d+)` `([\w.]+)`")
 
 
-def test_the_method_page_names_lines_that_exist() -> None:
+def test_the_method_page_names_the_lines_where_things_stand() -> None:
     references = REFERENCE.findall((ROOT / "docs" / "method.md").read_text())
-    assert len(references) >= 12
-    for file, name in references:
-        source = (ROOT / file).read_text()
-        assert re.search(rf"^(class|def) {name}\b", source, re.MULTILINE), f"{file} has no {name}"
+    assert len(references) >= 60
+    for file, line, name in references:
+        stated = (ROOT / file).read_text().splitlines()[int(line) - 1]
+        own_name = name.rpartition(".")[2]
+        assert re.match(rf"\s*(class |def )?{own_name}\b", stated), (
+            f"{file}:{line} is not {name}: python scripts/method_lines.py"
+        )
 
 
 def test_the_method_page_names_every_option_of_stm() -> None:

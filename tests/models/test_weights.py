@@ -15,6 +15,7 @@ from torch import Tensor
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError
 from stmnet.models.imagenet import imagenet_url
+from stmnet.models.stm import ChannelwiseTemporalConv
 from stmnet.models.weights import load_backbone
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import METADATA_KEY, Card, Recognizer
@@ -141,6 +142,28 @@ def test_fine_tuning_from_a_run_replaces_the_head(
         f"{path}: {len(weights) - 2} tensors loaded; "
         "fresh: classifier (5 classes; the file's has 7)\n"
     )
+
+
+@pytest.mark.parametrize("fusion", ["sum", "concat"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_trained_trunks_features_are_as_they_were(
+    tmp_path: Path, depth: int, fusion: str
+) -> None:
+    tsn = build_model(f"tsn_resnet{depth}", num_classes=5, width=8).eval()
+    with torch.no_grad():
+        for name, buffer in tsn.named_buffers():
+            if "running" in name:
+                buffer.uniform_(0.5, 1.5)
+    path = tmp_path / "tsn.pth"
+    torch.save(tsn.state_dict(), path)
+    stm = build_model(
+        f"stm_resnet{depth}", num_classes=5, width=8, fusion=fusion, pretrained=str(path)
+    ).eval()
+    for module in stm.modules():
+        if isinstance(module, ChannelwiseTemporalConv):  # each frame as it is
+            module.weight.data = torch.zeros_like(module.weight).index_fill(2, torch.tensor(1), 1)
+    clips = torch.randn(2, 8, 3, 32, 32)
+    torch.testing.assert_close(stm(clips), tsn(clips), atol=1e-5, rtol=1e-5)
 
 
 def test_what_a_network_has_no_use_for_is_said(

@@ -101,7 +101,8 @@ class CMM(nn.Module):
     With stride 2 the module runs at full resolution and ends in a 2x2 max-pool.
 
     Paper silent: the start of the transform. It starts as the identity, so that the module begins
-    as the plain difference of neighbours, the high temporal frequency of Eq. 7.
+    as the plain difference of neighbours, the high temporal frequency of Eq. 7. Beside a trained
+    trunk the module adds nothing at first (`start_from_trained_trunk`).
     """
 
     def __init__(
@@ -128,6 +129,10 @@ class CMM(nn.Module):
         steps[:, :-1] = per_clip[:, :-1] - transformed[:, 1:]
 
         return self.pool(self.restore(motion))
+
+    def start_from_trained_trunk(self) -> None:
+        """Add nothing at first: what the trunk was trained to give stays as it is."""
+        nn.init.zeros_(self.restore.weight)
 
 
 class ChannelwiseTransform(nn.Module):

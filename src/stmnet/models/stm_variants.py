@@ -76,7 +76,8 @@ class Sum(nn.Module):
 class Concatenation(nn.Module):
     """Fusion by concatenation and a 1x1 convolution, 2C -> C (Table 7).
 
-    Paper silent: batch normalisation after it (none) and its start (that of every convolution).
+    Paper silent: batch normalisation after it (none) and its start (that of every convolution;
+    the sum beside a trained trunk).
     """
 
     def __init__(self, channels: int) -> None:
@@ -85,3 +86,8 @@ class Concatenation(nn.Module):
 
     def forward(self, spatiotemporal: Tensor, motion: Tensor) -> Tensor:
         return self.mix(torch.cat([spatiotemporal, motion], dim=1))
+
+    def start_from_trained_trunk(self) -> None:
+        """Start as the sum: the features that the trunk was trained to give stay as they are."""
+        identity = nn.init.dirac_(torch.empty_like(self.mix.weight[:, : len(self.mix.weight)]))
+        self.mix.weight.data = torch.cat([identity, identity], dim=1)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from stmnet.errors import CheckpointError
 from stmnet.models.i3d import InflatedConv2d
 from stmnet.models.imagenet import imagenet_file
+from stmnet.models.stm import CMM
+from stmnet.models.stm_variants import Concatenation
 
 RUN_WEIGHTS = "model.safetensors"  # in a run's folder
 
@@ -149,8 +151,9 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
 
     `name` is the network's name in the zoo, from which ImageNet weights are chosen. A file is a run
     of stmnet (its folder, .safetensors or .ckpt) or any state dict by torchvision's names, which
-    timm's ResNets share. Raises `CheckpointError` where the weights cannot be had, or where they
-    are those of another trunk.
+    timm's ResNets share. What stays fresh of STM's modules starts so that the trunk's features are
+    those it was trained to give. Raises `CheckpointError` where the weights cannot be had, or where
+    they are those of another trunk.
     """
     if source == "imagenet":
         path = imagenet_file(name)
@@ -162,7 +165,15 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
         called = str(path)
     report = load_matching(model, read_state_dict(path), source=called)
     check_trunk(report, name)
+    for part, module in model.named_modules():
+        if isinstance(module, CMM | Concatenation) and is_fresh(part, report):
+            module.start_from_trained_trunk()
     return report
+
+
+def is_fresh(part: str, report: LoadReport) -> bool:
+    """Whether the file had nothing for this part of the network."""
+    return not any(name.startswith(f"{part}.") for name in report.loaded)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
