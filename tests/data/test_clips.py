@@ -20,11 +20,12 @@ from stmnet.data.clips import (
 )
 from stmnet.data.reading import read_clip
 from stmnet.data.records import Clip, ClipList
-from stmnet.data.samplers import ALL, EpochSampler, Share, SharedBatches, seed_of
+from stmnet.data.samplers import ALL, EpochSampler, Share, SharedBatches
 from stmnet.data.sampling import (
     random_dense_indices,
     random_segment_indices,
     random_segment_indices_without_tail,
+    seeded_generator,
 )
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError
@@ -227,7 +228,7 @@ def test_the_sampling_goes_by_its_name(
         clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling=name, seed=5)
         assert clips[2, 3].frames is not None
         # The fourth video has 15 frames.
-        expected.append(draw(15, 4, torch.Generator().manual_seed(seed_of(5, 2, 3))))
+        expected.append(draw(15, 4, seeded_generator(5, 2, 3)))
     assert asked == expected
     assert len({tuple(indices) for indices in asked}) == 3
 

@@ -27,8 +27,8 @@ from torch.utils.data import (
 from stmnet.data.choices import Sampling
 from stmnet.data.reading import read_center, read_clip
 from stmnet.data.records import ClipList
-from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches, seed_of
-from stmnet.data.sampling import SAMPLINGS
+from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches
+from stmnet.data.sampling import SAMPLINGS, seeded_generator
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
 
@@ -102,7 +102,7 @@ class TrainingClips(Dataset[Sample]):
     def __getitem__(self, key: EpochAndClip) -> Sample:
         epoch, index = key
         clip = self.clips[index]
-        generator = torch.Generator().manual_seed(seed_of(self.seed, epoch, index))
+        generator = seeded_generator(self.seed, epoch, index)
 
         def choose_indices(num_frames: int) -> list[int]:
             return self.sample_indices(num_frames, self.num_frames, generator)

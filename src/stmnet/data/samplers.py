@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import BatchSampler, Sampler
+
+from stmnet.data.sampling import seeded_generator
 
 EpochAndClip = tuple[int, int]
 """What a training sampler asks its data set for: the epoch, and the clip's number."""
@@ -38,7 +39,7 @@ class EpochSampler(Sampler[EpochAndClip]):
     def __iter__(self) -> Iterator[EpochAndClip]:
         # The epoch may be set anew while this pass is under way.
         epoch = self.epoch
-        generator = torch.Generator().manual_seed(seed_of(self.seed, epoch))
+        generator = seeded_generator(self.seed, epoch)
         if self.class_balanced:
             weights = 1 / torch.bincount(self.labels)[self.labels].double()
             order = torch.multinomial(weights, len(self), replacement=True, generator=generator)
@@ -95,8 +96,3 @@ class SharedBatches(Sampler[list[Any]]):
             for number in range(self.num_passes):
                 part = number * self.share.num_processes + self.share.rank
                 yield batch[part * self.part_size : (part + 1) * self.part_size]
-
-
-def seed_of(*numbers: int) -> int:
-    """One seed made of several numbers, which differs where any of them does."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

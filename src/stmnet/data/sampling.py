@@ -116,10 +116,14 @@ def random_clips(
     return [draw(num_frames, num_segments, generator) for _ in range(num_clips)]
 
 
+def seed_of(*numbers: int) -> int:
+    """One seed made of several numbers, which differs where any of them does."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
 def seeded_generator(*numbers: int) -> torch.Generator:
     """A generator of its own for every tuple of so many numbers, as a seed and a clip's place."""
-    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1
-    return torch.Generator().manual_seed(int(seed))
+    return torch.Generator().manual_seed(seed_of(*numbers))
 
 
 def same_parts_of_time(indices: Sequence[int], timestamps_seconds: Sequence[float]) -> list[int]:

@@ -13,7 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
 from stmnet.data.clips import Batch, TrainingLoader
-from stmnet.data.samplers import seed_of
+from stmnet.data.sampling import seed_of
 from stmnet.errors import VideoError
 from stmnet.recognizer import METADATA_KEY, Card
 from stmnet.training.losses import ClassificationObjective

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -217,15 +218,21 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", action="config")
-    parser.add_class_arguments(Recipe)
+    parser = _parser()
     try:
         parsed = parser.parse_args(["--config", json.dumps(content), *overrides])
     except Exception as e:  # jsonargparse raises ArgumentError, TypeError or ValueError by the case
         raise RecipeError(f"{path}: {' '.join(str(e).split())}") from e
     parsed.pop("config")
     return Recipe(**parser.instantiate(parsed))
+
+
+@cache
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Recipe)
+    return parser
 
 
 def known_keys() -> list[str]:
