@@ -6,7 +6,8 @@ The file is then what a recipe takes as `model.pretrained`. Folded weights are o
 a bias; training wants the batch norm back. Its statistics are measured on real frames, and its
 scale and shift chosen so that the two together are the folded convolution again. The file has no
 weights of layer4's four 3x3 convolutions: they start fresh, as torchvision draws them, and with
-them layer4's own batch norms. The classifier, which stood on them, is left out.
+them layer4's own batch norms, of which the last in each block starts at zero: at first layer4
+passes on its shortcut, which is trained. The classifier, which stood on them, is left out.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
         if f"{name}.weight" in arrays:
             conv.weight.data = arrays[f"{name}.weight"]
             conv.register_forward_hook(partial(measure, norm, arrays[f"{name}.bias"]))
+        elif name.endswith("conv2"):
+            nn.init.zeros_(norm.weight)
     with torch.no_grad():
         network(frames)
     weights = network.state_dict()
@@ -107,7 +110,7 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, arguments.out)
     print(f"{arguments.out}: {len(weights)} tensors, measured on {len(frames)} frames.")
-    print("Fresh: the 3x3 convolutions of layer4 with their batch norms. No classifier.")
+    print("Fresh, and silent: the 3x3 convolutions of layer4 and their batch norms. No classifier.")
 
 
 if __name__ == "__main__":
