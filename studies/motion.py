@@ -52,7 +52,6 @@ def motion_run(
     *,
     epochs: int = EPOCHS,
     more: Sequence[str] = (),
-    processes: int = 1,
 ) -> Run:
     """A network ("stm", "tsm" or "tsn") trained on the little data, by the scheme of this name."""
     words = (
@@ -60,7 +59,7 @@ def motion_run(
         *("--optimizer.epochs", str(epochs), *SETTINGS, *more),
     )
     name = f"{network}-{scheme}-seed{seed}"
-    return Run(name, f"recipes/{RECIPES[network]}", words, seed, processes)
+    return Run(name, f"recipes/{RECIPES[network]}", words, seed)
 
 
 def test_clips(work: Path) -> dict[str, list[Any]]:

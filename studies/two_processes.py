@@ -2,10 +2,9 @@
 
     python -m studies.two_processes [--only RUN ...] [--pages]
 
-STM on the little data of `studies/motion.py`, by `torchrun` with two processes of 8 clips a step
-and by one process of 16. The runs of one process are those of `studies.twins` with twice the
-epochs, if these were made: after ten epochs the seeds are too far apart to compare anything by.
-Batch norms see 8 clips in a process where they see 16 in one, as usual without SyncBN.
+STM by the demo's recipe, on the demo's data: by `torchrun` with two processes of 8 clips a step,
+and by one process of 16. Batch norms see 8 clips in a process where they see 16 in one, as usual
+without SyncBN.
 """
 
 from __future__ import annotations
@@ -17,19 +16,17 @@ from typing import Any
 
 from benchmarks.pages import put_table
 
-from studies.motion import (
-    EPOCHS,
-    SEEDS,
-    correct_by_scheme,
-    generate,
-    motion_run,
-    test_clips,
-    test_on_motion,
-)
+from stmnet.data.datasets import read_split
+from stmnet.data.motion import SplitSizes
+from stmnet.demo import generate_with_progress
+from stmnet.recognizer import Recognizer
+from studies.motion import SEEDS, correct_by_scheme
 from studies.runs import (
     ROOT,
+    Answers,
     Outcome,
     Run,
+    answers_to,
     finish_all,
     record,
     recorded,
@@ -42,22 +39,35 @@ NAME = "two_processes"
 COMMAND = "python -m studies.two_processes"
 
 
+def data_root(work: Path) -> Path:
+    """Where the demo's clips lie, made once more."""
+    return work / "motion_of_the_demo"
+
+
 def planned_runs(work: Path) -> list[Run]:
     """One process and two for every seed."""
     return [
-        run
-        for seed in SEEDS
-        for run in (
-            motion_run("stm", "plain_twice", seed, work, epochs=2 * EPOCHS),
-            motion_run("stm", "two_processes", seed, work, epochs=2 * EPOCHS, processes=2),
+        Run(
+            f"stm-processes_{processes}-seed{seed}",
+            "recipes/motion_stm.yaml",
+            ("--data.root", str(data_root(work))),
+            seed,
+            processes,
         )
+        for seed in SEEDS
+        for processes in (1, 2)
     ]
+
+
+def test_on_demo(run: Run, recognizer: Recognizer, work: Path) -> Answers:
+    """The answers on the demo's test clips."""
+    return {"ordered": answers_to(recognizer, read_split("motion", data_root(work), "test"))}
 
 
 def processes_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
     """Both, each seed, and the difference."""
     correct = correct_by_scheme(outcomes, clips)
-    one, two = correct["stm-plain_twice"], correct["stm-two_processes"]
+    one, two = correct["stm-processes_1"], correct["stm-processes_2"]
     rows = [
         ["1 process", cell(one), each_seed(one)],
         ["2 processes", cell(two), each_seed(two)],
@@ -70,14 +80,15 @@ def main() -> None:
     arguments = study_parser(__doc__).parse_args()
     work = arguments.work
     if not arguments.pages:
-        generate(work)
-        test = partial(test_on_motion, work=work)
+        generate_with_progress(data_root(work), seed=0, clips_per_class=SplitSizes())
+        test = partial(test_on_demo, work=work)
         outcomes = finish_all(
             planned_runs(work), work, test, only=arguments.only, so_far=arguments.so_far
         )
         if arguments.only:
             return
-        record(NAME, COMMAND, test_clips(work), outcomes)
+        labels = [clip.label for clip in read_split("motion", data_root(work), "test").clips]
+        record(NAME, COMMAND, {"label": labels}, outcomes)
     clips, outcomes = recorded(NAME)
     text = f"{processes_table(clips, outcomes)}\n{where_and_when(outcomes, planned_runs(work))}"
     put_table(ROOT / "docs" / "studies.md", "studies.two_processes", text)
