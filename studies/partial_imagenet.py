@@ -7,7 +7,8 @@ a bias; training wants the batch norm back. Its statistics are measured on real 
 scale and shift chosen so that the two together are the folded convolution again. The file has no
 weights of layer4's four 3x3 convolutions: they start fresh, as torchvision draws them, and with
 them layer4's own batch norms, of which the last in each block starts at zero: at first layer4
-passes on its shortcut, which is trained. The classifier, which stood on them, is left out.
+passes on its shortcut, which is trained. Alone the shortcut is faint, and a classifier on it would
+hardly learn: it is made stronger. The file's classifier, which stood on all of layer4, is left out.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
     `frames`: (N, 3, H, W), normalised; the batch norms' statistics are measured on them. `seed`
     draws what `folded` does not have. In evaluation, every other convolution and its batch norm
     give what the folded convolution gives; in training they do so as far as the batch resembles
-    `frames`.
+    `frames`. layer4's shortcut gives a multiple: layer4's features are then 1 on average.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -50,8 +51,13 @@ def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]
             conv.register_forward_hook(partial(measure, norm, arrays[f"{name}.bias"]))
         elif name.endswith("conv2"):
             nn.init.zeros_(norm.weight)
+    outputs: list[Tensor] = []
+    network.layer4.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output))
     with torch.no_grad():
         network(frames)
+        shortcut = network.layer4[0].downsample[1]
+        shortcut.weight /= outputs[0].mean()
+        shortcut.bias /= outputs[0].mean()
     weights = network.state_dict()
     return {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
 
