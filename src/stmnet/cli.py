@@ -236,11 +236,14 @@ def train(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
 
-    from stmnet.training.processes import say
+    from stmnet.training.processes import is_first_process, say
     from stmnet.training.run import train as run
+    from stmnet.training.validation_report import write_validation_report
 
     output = run(recipe, resume=arguments.resume)
     say(f"weights  {output / 'model.safetensors'}")
+    if is_first_process():
+        say(f"report   {write_validation_report(output)}")
     return 0
 
 

@@ -25,7 +25,7 @@ from torch.utils.data import (
 )
 
 from stmnet.data.choices import Sampling
-from stmnet.data.reading import read_center, read_clip
+from stmnet.data.reading import read_center, read_clip, remark_if_short
 from stmnet.data.records import ClipList
 from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
@@ -42,6 +42,8 @@ class Sample(NamedTuple):
     `colors` (3, 6) are for the device to apply (`stmnet.data.colors`); None leaves them as they
     are. Of several views the frames are (V, T, 3, H, W) and the colours (V, 3, 6).
 
+    `remarks` are lines on what is wrong with a clip that could be read all the same.
+
     A worker process hands problems over as text: exceptions lose their type on the way.
     """
 
@@ -49,6 +51,7 @@ class Sample(NamedTuple):
     label: int
     colors: Tensor | None = None
     unreadable: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Batch(NamedTuple):
@@ -57,13 +60,15 @@ class Batch(NamedTuple):
     `colors` are (N, 3, 6), or None, as in `Sample`. Of several views a clip the frames are
     (N, V, T, 3, H, W) and the colours (N, V, 3, 6). In memory the three channels lie last.
 
-    N may be less than the batch size, even 0, where clips could not be read.
+    N may be less than the batch size, even 0, where clips could not be read. `remarks` are those of
+    all samples.
     """
 
     frames: Tensor
     labels: Tensor
     colors: Tensor | None
     unreadable: list[str]
+    remarks: tuple[str, ...] = ()
 
 
 class TrainingClips(Dataset[Sample]):
@@ -103,19 +108,21 @@ class TrainingClips(Dataset[Sample]):
         epoch, index = key
         clip = self.clips[index]
         generator = seeded_generator(self.seed, epoch, index)
+        remarks: list[str] = []
 
         def choose_indices(num_frames: int) -> list[int]:
+            remark_if_short(clip, num_frames, self.num_frames, remarks.append)
             return self.sample_indices(num_frames, self.num_frames, generator)
 
         try:
-            frames = read_clip(clip, choose_indices, by_time=self.by_time)
+            frames = read_clip(clip, choose_indices, by_time=self.by_time, remark=remarks.append)
         except VideoError as error:
             return Sample(None, clip.label, unreadable=str(error))
         # torchvision's transforms draw from the global generator: lend it the sample's state.
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator.get_state())
             frames, label = self.view(frames, clip.label)
-            return Sample(frames, label, self._draw_colors())
+            return Sample(frames, label, self._draw_colors(), remarks=tuple(remarks))
 
     def _draw_colors(self) -> Tensor | None:
         if self.colors is None:
@@ -138,11 +145,12 @@ class EvaluationClips(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         clip = self.clips[index]
+        remarks: list[str] = []
         try:
-            frames = read_center(clip, self.preprocessing)
+            frames = read_center(clip, self.preprocessing, remark=remarks.append)
         except VideoError as error:
             return Sample(None, clip.label, unreadable=str(error))
-        return Sample(self.view(frames), clip.label)
+        return Sample(self.view(frames), clip.label, remarks=tuple(remarks))
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -157,6 +165,7 @@ def collate(samples: list[Sample]) -> Batch:
         labels=torch.tensor(labels, dtype=torch.int64),
         colors=torch.stack(colors) if colors else None,
         unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
+        remarks=tuple(remark for sample in samples for remark in sample.remarks),
     )
 
 

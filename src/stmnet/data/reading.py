@@ -15,14 +15,18 @@ from stmnet.video.frames import open_frames
 
 
 def read_clip(
-    clip: Clip, choose_indices: Callable[[int], list[int]], *, by_time: bool = False
+    clip: Clip,
+    choose_indices: Callable[[int], list[int]],
+    *,
+    by_time: bool = False,
+    remark: Callable[[str], None] = lambda line: None,
 ) -> Tensor:
     """Read the frames that `choose_indices` picks, given how many there are: (T, 3, H, W) uint8.
 
     Pixels are made square where the file states that they are not. With `by_time`, the numbers
     count equal parts of the clip's time instead of frames: the same where the rate is constant.
     Where fewer frames can be decoded than the packets promise (a cut file), it picks again from
-    those.
+    those; `remark` is called with one line that says so.
 
     Raises `VideoError`.
     """
@@ -47,6 +51,7 @@ def read_clip(
         except TruncatedVideoError as error:
             if error.num_decoded == 0:
                 raise
+            remark(str(error))
             return video.read(choose(error.num_decoded), square_pixels=True)
 
 
@@ -70,10 +75,24 @@ def read_clips(
     return frames, members
 
 
-def read_center(clip: Clip, preprocessing: Preprocessing) -> Tensor:
-    """Read the middle frames of T segments: (T, 3, H, W) uint8, as the video has them."""
+def read_center(
+    clip: Clip, preprocessing: Preprocessing, *, remark: Callable[[str], None] = lambda line: None
+) -> Tensor:
+    """Read the middle frames of T segments: (T, 3, H, W) uint8, as the video has them.
+
+    `remark` is called as by `read_clip`, and for a clip of fewer than T frames.
+    """
 
     def choose_indices(num_frames: int) -> list[int]:
+        remark_if_short(clip, num_frames, preprocessing.num_frames, remark)
         return center_segment_indices(num_frames, preprocessing.num_frames)
 
-    return read_clip(clip, choose_indices, by_time=preprocessing.by_time)
+    return read_clip(clip, choose_indices, by_time=preprocessing.by_time, remark=remark)
+
+
+def remark_if_short(
+    clip: Clip, num_frames: int, num_taken: int, remark: Callable[[str], None]
+) -> None:
+    """Remark that frames of a clip repeat, where more are taken than it has."""
+    if num_frames < num_taken:
+        remark(f"{clip.video}: the clip has {num_frames} of {num_taken} frames; they repeat.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ class TestOptions:
     `dataset` and `root` default to those of the run's recipe, which also says which clips to
     leave out; `report` to report.html and `scores` to a file in the run's folder; `device` to the
     GPU where there is one, `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
+
+    A clip that cannot be read ends a test. `unreadable` are lines on clips that were found to be so
+    in training, each beginning with the clip's path; those are left out.
     """
 
     __test__ = False  # the field says "test"; pytest must not collect it
@@ -64,6 +67,7 @@ class TestOptions:
     num_workers: int | None = None
     device: str | None = None
     dtype: InferenceDtype = "float32"
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Test:
             allow_missing=is_own and trained_on.get("allow_missing", False),
             exclude=trained_on.get("exclude") if is_own else None,
         )
+        clip_list = _without(options.unreadable, clip_list)
         if left_out := clip_list.left_out():
             # Not on stdout, which may be for JSON.
             print(f"{options.split}: {left_out}", file=sys.stderr)
@@ -202,6 +207,18 @@ class Test:
         )
         metrics = summarise(probabilities, result.targets)
         return TestOutcome(self, probabilities, result.targets, metrics, page)
+
+
+def _without(unreadable: Sequence[str], clip_list: ClipList) -> ClipList:
+    videos = {clip.video for clip in clip_list.clips}
+    bad = {video for video in videos if any(line.startswith(f"{video}:") for line in unreadable)}
+    if bad == videos:
+        raise DatasetError(f"none of {len(videos)} clips can be read. {unreadable[0]}")
+    return replace(
+        clip_list,
+        clips=tuple(clip for clip in clip_list.clips if clip.video not in bad),
+        excluded=(*clip_list.excluded, *sorted(bad)),
+    )
 
 
 def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:

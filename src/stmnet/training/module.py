@@ -70,6 +70,7 @@ class ActionModule(LightningModule):
         self.training_loader = training_loader
         self.max_unreadable = max_unreadable
         self.unreadable: set[str] = set()
+        self.remarks: set[str] = set()
         self.last_shown: dict[str, Tensor] = {}
         self.training_means = RunningMeans()
         self.validation_means = RunningMeans()
@@ -107,7 +108,7 @@ class ActionModule(LightningModule):
         return nothing.expand(num_views, 0, len(self.card.label_names))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        self._count_unreadable(batch)
+        self._report_clips(batch)
         losses = self.objective(self.score_views(batch), batch.labels)
         self.training_means.add(losses.num_clips, **losses.shown())
         self.last_shown = losses.shown()
@@ -127,7 +128,7 @@ class ActionModule(LightningModule):
         self.validation_means.reset()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._count_unreadable(batch)
+        self._report_clips(batch)
         losses = self.validation_objective(self.score_views(batch), batch.labels)
         self.validation_means.add(losses.num_clips, **losses.shown())
 
@@ -135,13 +136,18 @@ class ActionModule(LightningModule):
         # By this the best checkpoint is chosen; all processes have the same mean.
         self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 
-    def _count_unreadable(self, batch: Batch) -> None:
-        messages = batch.unreadable
+    def _report_clips(self, batch: Batch) -> None:
+        """Say once of each clip what is wrong with it, and count those that cannot be read."""
+        unreadable, remarks = batch.unreadable, list(batch.remarks)
         if num_processes() > 1 and self.trainer.strategy.reduce_boolean_decision(
-            bool(messages), all=False
+            bool(unreadable or remarks), all=False
         ):
-            messages = gather_all(messages)
-        for message in messages:
+            unreadable, remarks = gather_all(unreadable), gather_all(remarks)
+        for remark in remarks:
+            if remark not in self.remarks:
+                self.remarks.add(remark)
+                say(f"warning: {remark}")
+        for message in unreadable:
             if message in self.unreadable:
                 continue
             self.unreadable.add(message)

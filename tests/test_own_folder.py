@@ -1,0 +1,65 @@
+"""A user's own folder, as docs/quickstart.md has it: bad clips among good ones, train, predict."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stmnet.data.datasets import read_split
+from tests.conftest import write_video
+
+ROOT = Path(__file__).parents[1]
+STMNET = Path(sys.executable).with_name("stmnet")
+SMALL = (
+    *("--model.pretrained", "null", "--model.options", '{"width": 8}'),
+    *("--data.short_side", "40", "--data.crop_size", "32", "--optimizer.epochs", "3"),
+)
+
+pytestmark = pytest.mark.slow
+
+
+def stmnet(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(word) for word in (STMNET, *arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("corrupt_split", ["train", "validation"])
+def test_bad_clips_are_named_once_and_the_rest_is_learnt(
+    tmp_path: Path, corrupt_split: str
+) -> None:
+    root, run = tmp_path / "clips", tmp_path / "run"
+    for label, codec in (("sitting down", "libx264"), ("standing up", "mpeg4")):
+        (root / label).mkdir(parents=True)
+        for number in range(10):
+            path = root / label / f"monday {number}.mp4"
+            write_video(path, num_frames=12 + number, codec=codec)
+    splits = {
+        split: [clip.video for clip in read_split("folder", root, split).clips]
+        for split in ("train", "validation")
+    }
+    corrupt, short = splits[corrupt_split][0], splits["validation"][1]
+    corrupt.write_bytes(bytes(5000))
+    write_video(short, num_frames=3)
+
+    recipe = ROOT / "recipes" / "own_folder.yaml"
+    trained = stmnet("train", recipe, "--data.root", root, "--output", run, *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    said = (trained.stdout + trained.stderr).splitlines()
+    assert not any("Traceback" in line for line in said)
+    (of_corrupt,) = (line for line in said if str(corrupt) in line)
+    assert of_corrupt.startswith(f"warning: left out {corrupt}: not a readable video")
+    (of_short,) = (line for line in said if str(short) in line)
+    assert of_short == f"warning: {short}: the clip has 3 of 8 frames; they repeat."
+    assert {"last.ckpt", "model.safetensors", "report.html"} <= {p.name for p in run.iterdir()}
+    left_out = "1 excluded of 4 clips left out"
+    assert (left_out in (run / "report.html").read_text()) == (corrupt_split == "validation")
+
+    predicted = stmnet("predict", "--model", run, root / "standing up", "--json")
+    found = json.loads(predicted.stdout)
+    readable = sorted(str(path) for path in (root / "standing up").iterdir() if path != corrupt)
+    assert sorted(each["video"] for each in found["predictions"]) == readable
+    assert {each["label"] for each in found["predictions"]} <= {"sitting down", "standing up"}
