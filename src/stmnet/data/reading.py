@@ -26,7 +26,7 @@ def read_clip(
     Pixels are made square where the file states that they are not. With `by_time`, the numbers
     count equal parts of the clip's time instead of frames: the same where the rate is constant.
     Where fewer frames can be decoded than the packets promise (a cut file), it picks again from
-    those; `remark` is called with one line that says so.
+    those. `remark` is called with one line on a file that is cut off.
 
     Raises `VideoError`.
     """
@@ -46,13 +46,17 @@ def read_clip(
                 indices = same_parts_of_time(indices, times)
             return [clip.start_frame + index for index in indices]
 
+        num_there, is_cut = video.num_frames, video.is_truncated
         try:
-            return video.read(choose(video.num_frames), square_pixels=True)
+            frames = video.read(choose(num_there), square_pixels=True)
         except TruncatedVideoError as error:
             if error.num_decoded == 0:
                 raise
-            remark(str(error))
-            return video.read(choose(error.num_decoded), square_pixels=True)
+            num_there, is_cut = error.num_decoded, True
+            frames = video.read(choose(num_there), square_pixels=True)
+        if is_cut:
+            remark(f"{clip.video}: cut off after {num_there} frames; clips are made of these.")
+        return frames
 
 
 def read_clips(
