@@ -11,7 +11,7 @@ keep: on the CPU the most that was resident in three steps, less what was before
 counts what the libraries use as work space, too, and the momentum; not Python, torch and the
 weights, which would only bring the ratio nearer to one. Freed memory goes back to the system at
 once there (MALLOC_MMAP_THRESHOLD_). On a GPU it is what torch's allocator had given out at most,
-counted in the same way. With --docs, JSON goes to figures/.
+counted in the same way. With --docs, JSON goes to figures/ and the table into speed.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from decode import median_ratio
-from pages import save_json
+from pages import put_table, save_json
 
 from stmnet.bench import machine, measure_in_turn, num_threads, waiting
 from stmnet.models.zoo import build_model
@@ -70,6 +70,9 @@ def main() -> None:
     if arguments.docs:
         path = arguments.docs / "figures" / f"training_step_{arguments.device}.json"
         save_json(path, COMMAND, facts | {"target": TARGET, "rows": rows})
+        put_table(
+            arguments.docs / "speed.md", f"training_step.py {arguments.device}", in_lines(rows)
+        )
 
 
 def compare(batch: int, device: str, *, rounds: int) -> dict[str, Any]:
