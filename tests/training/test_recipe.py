@@ -173,6 +173,11 @@ def test_another_number_of_classes_is_named(tmp_path: Path) -> None:
         check_num_classes(recipe, 12)
 
 
+def test_one_class_is_not_enough() -> None:
+    with pytest.raises(RecipeError, match="has 1 label. Training needs two"):
+        check_num_classes(Recipe(), 1)
+
+
 def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:
     (tmp_path / "common").mkdir()
     (tmp_path / "first.yaml").write_text("seed: 7\ndata: {batch_size: 4, num_workers: 1}\n")

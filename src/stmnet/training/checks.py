@@ -70,7 +70,12 @@ def clips_of_a_pass(recipe: Recipe, *, num_processes: int) -> int:
 
 
 def check_num_classes(recipe: Recipe, num_classes: int) -> None:
-    """Raise `RecipeError` where the recipe states another number than the data's labels are."""
+    """Raise `RecipeError` where the data's labels are not as stated, or leave nothing to tell."""
+    if num_classes < 2:
+        raise RecipeError(
+            f"{recipe.data.dataset} in {recipe.data.root} has {num_classes} label. Training needs "
+            "two: a folder for each, or other lists."
+        )
     if recipe.model.num_classes not in (None, num_classes):
         raise RecipeError(
             f"model.num_classes is {recipe.model.num_classes}, and {recipe.data.dataset} in "
