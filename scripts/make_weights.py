@@ -14,9 +14,10 @@ from pathlib import Path
 from stmnet.data.motion import FPS, LABEL_NAMES, SplitSizes, render_clip, write_video
 from stmnet.demo import generate_with_progress
 from stmnet.evaluation.testing import test_checkpoint
+from stmnet.models.weights import RUN_WEIGHTS
 from stmnet.recognizer import load
 from stmnet.training.recipe import load_recipe
-from stmnet.training.run import WEIGHTS, train
+from stmnet.training.run import train
 
 ROOT = Path(__file__).parents[1]
 DATA_SEED = 1000
@@ -31,7 +32,7 @@ def main() -> None:
     run = train(recipe)
     packaged = ROOT / "src" / "stmnet" / "weights" / "motion.safetensors"
     packaged.parent.mkdir(exist_ok=True)
-    shutil.copyfile(run / WEIGHTS, packaged)
+    shutil.copyfile(run / RUN_WEIGHTS, packaged)
     print(f"top-1 on the test split: {test_checkpoint(run).metrics.top1:.1%}")
 
     recognizer = load("motion")

@@ -236,12 +236,13 @@ def train(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
 
+    from stmnet.models.weights import RUN_WEIGHTS
     from stmnet.training.processes import is_first_process, say
     from stmnet.training.run import train as run
     from stmnet.training.validation_report import write_validation_report
 
     output = run(recipe, resume=arguments.resume)
-    say(f"weights  {output / 'model.safetensors'}")
+    say(f"weights  {output / RUN_WEIGHTS}")
     if is_first_process():
         try:
             say(f"report   {write_validation_report(output)}")

@@ -88,13 +88,14 @@ def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes
 
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
+    from stmnet.models.weights import RUN_WEIGHTS
     from stmnet.training.recipe import load_recipe
-    from stmnet.training.run import LAST_CHECKPOINT, WEIGHTS, train
+    from stmnet.training.run import LAST_CHECKPOINT, train
 
     recipe = load_recipe(
         shipped(f"recipes/{recipe_name}"),
         ["--data.root", str(data), "--output", str(output), "--seed", str(seed)],
     )
-    if (output / WEIGHTS).is_file():
+    if (output / RUN_WEIGHTS).is_file():
         return output
     return train(recipe, resume=(output / LAST_CHECKPOINT).is_file())

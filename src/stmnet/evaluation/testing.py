@@ -210,6 +210,8 @@ class Test:
 
 
 def _without(unreadable: Sequence[str], clip_list: ClipList) -> ClipList:
+    if not unreadable:
+        return clip_list
     videos = {clip.video for clip in clip_list.clips}
     bad = {video for video in videos if any(line.startswith(f"{video}:") for line in unreadable)}
     if bad == videos:

@@ -22,6 +22,7 @@ from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import RecipeError, Stopped
 from stmnet.evaluation.testing import RECIPE
 from stmnet.files import whole_file
+from stmnet.models.weights import RUN_WEIGHTS
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card, load
 from stmnet.training.checkpoint import BEST_CHECKPOINT, LAST_CHECKPOINT
@@ -39,9 +40,7 @@ from stmnet.training.recipe import DataRecipe, OptimizerRecipe, Recipe
 from stmnet.training.resuming import find_resumption, holds_a_run
 from stmnet.training.trainer import cores_shared_with, make_trainer, quiet_lightning
 
-__all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "WEIGHTS", "train"]
-
-WEIGHTS = "model.safetensors"
+__all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "train"]
 
 
 def train(recipe: Recipe, *, resume: bool = False) -> Path:
@@ -112,7 +111,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         raise
     part_ways()
     if is_first_process():
-        load(output / BEST_CHECKPOINT).save(output / WEIGHTS)
+        load(output / BEST_CHECKPOINT).save(output / RUN_WEIGHTS)
     return output
 
 
