@@ -88,9 +88,8 @@ def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes
 
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
-    from stmnet.models.weights import RUN_WEIGHTS
     from stmnet.training.recipe import load_recipe
-    from stmnet.training.run import LAST_CHECKPOINT, train
+    from stmnet.training.run import LAST_CHECKPOINT, RUN_WEIGHTS, train
 
     recipe = load_recipe(
         shipped(f"recipes/{recipe_name}"),

@@ -40,7 +40,7 @@ from stmnet.training.recipe import DataRecipe, OptimizerRecipe, Recipe
 from stmnet.training.resuming import find_resumption, holds_a_run
 from stmnet.training.trainer import cores_shared_with, make_trainer, quiet_lightning
 
-__all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "train"]
+__all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "RUN_WEIGHTS", "train"]
 
 
 def train(recipe: Recipe, *, resume: bool = False) -> Path:
