@@ -27,7 +27,7 @@ def open_video(
     Raises `VideoError`.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(8)
     except OSError as e:
         reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror

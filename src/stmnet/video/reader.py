@@ -177,15 +177,16 @@ def _decode_group(
     key_time = time_of(packets[0])
     last = max(n for n, packet in enumerate(packets) if packet.pts in wanted_times)
     can_skip = codec.name in CODECS_THAT_SKIP
+    skips = None
     if codec.is_open:
         codec.flush_buffers()
     if codec.name == "h264":
         # Decoders guess how far frames are out of order, and drop what they guessed too late.
         codec.reorder_depth = max(codec.reorder_depth, _reorder_depth(packets))
     for packet in [*packets[: last + 1], None]:
-        if can_skip:
-            is_wanted = packet is None or packet.pts in wanted_times
-            codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+        if can_skip and skips != (skip := packet is not None and packet.pts not in wanted_times):
+            codec.skip_frame = "NONREF" if skip else "DEFAULT"
+            skips = skip
         for frame in codec.decode(packet):
             if frame.is_corrupt or (frame.pts == key_time and frame.pict_type != PictureType.I):
                 raise UnsureOrderError("damage, or a key frame that refers to others")
@@ -228,9 +229,10 @@ class _Images:
             frame, width=width, height=height, format="rgb24", threads=1
         )
         plane = rgb.planes[0]
-        rows = np.asarray(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
-        image = np.rot90(image, k=round(frame.rotation / 90) % 4)
+        if frame.rotation:
+            image = np.rot90(image, k=round(frame.rotation / 90) % 4)
         if self.num_added == 0:
             self.frames = np.empty((self.num_images, *image.shape), np.uint8)
         self.frames[self.num_added] = image
