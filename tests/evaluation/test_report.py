@@ -1,5 +1,7 @@
+import base64
 import contextlib
 import importlib.util
+import io
 import math
 import re
 import shutil
@@ -9,12 +11,15 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from stmnet.data.records import Clip
 from stmnet.errors import StmnetError
 from stmnet.evaluation.finding import state_finding
 from stmnet.evaluation.history import EpochRecord
 from stmnet.evaluation.report import MAX_CLASSES_LISTED, write_report
 from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
+from tests.conftest import decode_all
 
 CHROMIUM = shutil.which("chromium")
 CHROMIUM_ARGUMENTS = [
@@ -65,13 +70,13 @@ def history(num_epochs=5):
     )
 
 
-def example(video):
+def example(clip):
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(256, (8, 3, 64, 64), dtype=torch.uint8, generator=generator)
     cmm = torch.rand(8, 16, 16, generator=generator)
     cmm[-1] = 0
     cstm = torch.rand(8, 16, 16, generator=generator)
-    return FeatureExample(video, LABELS[0], frames, cstm, cmm)
+    return FeatureExample(clip, LABELS[0], frames, cstm, cmm)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +87,7 @@ def report(tmp_path_factory):
     for video in videos:
         write_video(video)
     targets = [clip % len(LABELS) for clip in range(NUM_CLIPS)]
+    clips = tuple(map(Clip, videos, targets))
     stm = [REVERSED[label] if clip in (7, 40) else label for clip, label in enumerate(targets)]
     tsn = [
         REVERSED[label] if clip // len(LABELS) % 2 else label for clip, label in enumerate(targets)
@@ -90,7 +96,7 @@ def report(tmp_path_factory):
         title="Does the order of frames matter?",
         dataset="Motion set",
         label_names=LABELS,
-        videos=videos,
+        clips=clips,
         results=(
             ModelResult(
                 "STM", "stm_resnet18", 11_372_000, scores(stm, 6), torch.tensor(targets), history()
@@ -105,13 +111,21 @@ def report(tmp_path_factory):
                 3725.0,
             ),
         ),
-        feature_examples=(example(videos[0]), example(videos[1])),
+        feature_examples=(example(clips[0]), example(clips[1])),
         facts={"seed": "0", "command": "stmnet test runs/stm --report report.html"},
     )
 
 
 def page_of(report, tmp_path):
     return write_report(report, tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def with_videos(report, videos):
+    """The report with other videos at these places."""
+    clips = list(report.clips)
+    for place, video in videos.items():
+        clips[place] = replace(clips[place], video=video)
+    return replace(report, clips=tuple(clips))
 
 
 def with_classes(report, num_classes, num_clips):
@@ -129,7 +143,7 @@ def with_classes(report, num_classes, num_clips):
     return replace(
         report,
         label_names=tuple(f"class {label}" for label in range(num_classes)),
-        videos=tuple(report.videos[clip % NUM_CLIPS] for clip in range(num_clips)),
+        clips=tuple(report.clips[clip % NUM_CLIPS] for clip in range(num_clips)),
         results=(result,),
         feature_examples=(),
     )
@@ -239,14 +253,15 @@ def test_labels_titles_and_files_are_text_and_not_markup(report, tmp_path):
     attack = "<script>alert('x')</script>\" onload=\"alert(1)"
     names = (attack, *LABELS[1:])
     results = tuple(replace(result, name=attack) for result in report.results)
-    videos = tuple(video.with_name("<img src=x onerror=alert(1)>") for video in report.videos)
+    video = report.clips[0].video.with_name("<img src=x onerror=alert(1)>")
+    clips = tuple(replace(clip, video=video) for clip in report.clips)
     page = page_of(
         replace(
             report,
             title=attack,
             dataset=attack,
             label_names=names,
-            videos=videos,
+            clips=clips,
             results=results,
             facts={attack: attack},
         ),
@@ -271,9 +286,7 @@ def test_unreadable_video_is_named_with_the_reason(report, tmp_path):
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(b"not a video")
     missing = tmp_path / "missing.mp4"
-    videos = list(report.videos)
-    videos[7], videos[40] = damaged, missing  # STM's two mistakes
-    page = page_of(replace(report, videos=tuple(videos)), tmp_path)
+    page = page_of(with_videos(report, {7: damaged, 40: missing}), tmp_path)  # STM's two mistakes
     assert page.count('class="problem"') >= 2
     assert "missing.mp4: no such file" in page
     assert "damaged.mp4: " in page
@@ -282,10 +295,25 @@ def test_unreadable_video_is_named_with_the_reason(report, tmp_path):
 def test_clip_of_fewer_frames_than_the_strip_shows_each_once(report, tmp_path):
     short = tmp_path / "short.mp4"
     write_video(short, num_frames=3)
-    videos = list(report.videos)
-    videos[7] = short
-    page = page_of(replace(report, videos=tuple(videos)), tmp_path)
+    page = page_of(with_videos(report, {7: short}), tmp_path)
     assert re.findall(r'alt="Frame (\d+) of short.mp4"', page)[:3] == ["0", "1", "2"]
+
+
+def test_a_part_of_a_recording_shows_its_own_frames(report, tmp_path, make_video):
+    recording = make_video("recording.mp4", num_frames=60)
+    parts = {7: Clip(recording, 0, 20, 36), 40: Clip(recording, 0, 44)}  # STM's two mistakes
+    clips = tuple(parts.get(place, clip) for place, clip in enumerate(report.clips))
+    results = report.results[:1]
+    page = page_of(replace(report, clips=clips, results=results, feature_examples=()), tmp_path)
+    shown = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="Frame (\d+) of', page)
+    # The surest mistake is the later one. Middles of eighths of 44 to 59 and of 20 to 35.
+    assert [int(number) for _, number in shown] == [*range(45, 60, 2), *range(21, 36, 2)]
+    all_frames = decode_all(recording).astype(int)
+    for data, number in shown:
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+        assert abs(all_frames - picture).mean(axis=(1, 2, 3)).argmin() == int(number)
+    names = re.findall(r"<code>(recording.*?)</code>", page)
+    assert names == ["recording.mp4, from frame 44 on", "recording.mp4, frames 20 to 35"]
 
 
 def test_what_is_missing_is_said(report, tmp_path):
@@ -339,8 +367,8 @@ def test_parts_that_do_not_fit_together_are_refused(report, tmp_path):
     path = tmp_path / "report.html"
     with pytest.raises(ValueError, match="at least one network"):
         write_report(replace(report, results=()), path)
-    with pytest.raises(ValueError, match=r"\(videos, labels\)"):
-        write_report(replace(report, videos=report.videos[:-1]), path)
+    with pytest.raises(ValueError, match=r"\(clips, labels\)"):
+        write_report(replace(report, clips=report.clips[:-1]), path)
     other = replace(report.results[1], targets=report.results[1].targets.flip(0))
     with pytest.raises(ValueError, match="targets"):
         write_report(replace(report, results=(report.results[0], other)), path)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
+from stmnet.data.reading import read_center
+from stmnet.data.records import Clip
 from stmnet.evaluation.results import FeatureExample
 from stmnet.models.stm import CMM, CSTM
 from stmnet.recognizer import Recognizer
@@ -18,12 +18,13 @@ def has_stm_blocks(network: nn.Module) -> bool:
     return {CSTM, CMM} <= kinds
 
 
-def first_block_features(recognizer: Recognizer, video: Path, label: str) -> FeatureExample:
-    """The centre view of a video beside the mean magnitudes of the first CSTM's and CMM's output.
+def first_block_features(recognizer: Recognizer, clip: Clip, label: str) -> FeatureExample:
+    """The centre view of a clip beside the mean magnitudes of the first CSTM's and CMM's output.
 
     Raises `VideoError`.
     """
-    frames = recognizer.read_view(video)
+    preprocessing = recognizer.card.preprocessing
+    frames = preprocessing.center_view()(read_center(clip, preprocessing))
     cstm = _first(recognizer.network, CSTM)
     cmm = _first(recognizer.network, CMM)
     seen: dict[nn.Module, Tensor] = {}
@@ -39,7 +40,7 @@ def first_block_features(recognizer: Recognizer, video: Path, label: str) -> Fea
     finally:
         for hook in hooks:
             hook.remove()
-    return FeatureExample(video=video, label=label, frames=frames, cstm=seen[cstm], cmm=seen[cmm])
+    return FeatureExample(clip=clip, label=label, frames=frames, cstm=seen[cstm], cmm=seen[cmm])
 
 
 def _first(network: nn.Module, kind: type[nn.Module]) -> nn.Module:

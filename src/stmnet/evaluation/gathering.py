@@ -36,7 +36,7 @@ def make_report(
         title=title,
         dataset=dataset,
         label_names=clip_list.label_names,
-        videos=tuple(clip.video for clip in clip_list.clips),
+        clips=clip_list.clips,
         results=tuple(results),
         feature_examples=examples,
         facts=facts | machine_facts(),
@@ -72,7 +72,7 @@ def _feature_examples(
         if label in {example.label for example in examples}:
             continue
         try:
-            examples.append(first_block_features(recognizer, clip.video, label))
+            examples.append(first_block_features(recognizer, clip, label))
         except VideoError:
             continue
     return tuple(examples)

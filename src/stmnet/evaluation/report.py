@@ -10,6 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from torch import Tensor
 
+from stmnet.data.reading import read_clip
+from stmnet.data.records import Clip
+from stmnet.data.sampling import center_segment_indices
 from stmnet.errors import StmnetError
 from stmnet.evaluation.confusion import (
     ConfusedPair,
@@ -30,7 +33,6 @@ from stmnet.evaluation.intervals import Interval, Resamples, resample
 from stmnet.evaluation.metrics import Metrics, is_correct, summarise
 from stmnet.evaluation.results import FeatureExample, ModelResult, TestReport
 from stmnet.files import whole_file
-from stmnet.video.frames import probe, read_frames
 
 NUM_ACCENTS = 6  # colours in report.css; a seventh network starts again with the first
 NUM_MISTAKES = 6
@@ -44,7 +46,7 @@ MAX_CLASSES_LISTED = 40
 class Mistake:
     """A clip that a network got wrong. Without frames, `problem` says why they cannot be read."""
 
-    video: str
+    clip: Clip
     true_label: str
     predicted_label: str
     confidence: float
@@ -130,7 +132,12 @@ def render_page(report: TestReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "duration": _duration, "parameters": _parameters}
+    environment.filters |= {
+        "percent": percent,
+        "duration": _duration,
+        "parameters": _parameters,
+        "clip_name": _clip_name,
+    }
     return environment.get_template("report.html.jinja").render(
         report=report,
         finding=state_finding(report.results),
@@ -151,11 +158,11 @@ def render_page(report: TestReport) -> str:
 def _require_consistent(report: TestReport) -> None:
     if not report.results:
         raise ValueError("a report needs the result of at least one network")
-    shape = (len(report.videos), len(report.label_names))
+    shape = (len(report.clips), len(report.label_names))
     for result in report.results:
         if tuple(result.probabilities.shape) != shape:
             raise ValueError(
-                f"{result.name}: probabilities must be (videos, labels) = {shape}, "
+                f"{result.name}: probabilities must be (clips, labels) = {shape}, "
                 f"not {tuple(result.probabilities.shape)}"
             )
         if not torch.equal(result.targets, report.results[0].targets):
@@ -202,18 +209,18 @@ def _most_confident_mistakes(result: ModelResult, correct: Tensor) -> list[int]:
     return clips[: min(NUM_MISTAKES, num_mistakes)]
 
 
-def _mistake(report: TestReport, result: ModelResult, clip: int) -> Mistake:
-    video = report.videos[clip]
-    confidence, predicted = result.probabilities[clip].max(dim=0)
+def _mistake(report: TestReport, result: ModelResult, place: int) -> Mistake:
+    clip = report.clips[place]
+    confidence, predicted = result.probabilities[place].max(dim=0)
     frames: tuple[tuple[int, Picture], ...] = ()
     problem = ""
     try:
-        frames = _filmstrip(video)
+        frames = _filmstrip(clip)
     except (StmnetError, OSError) as e:
         problem = str(e)
     return Mistake(
-        video=video.name,
-        true_label=report.label_names[int(result.targets[clip])],
+        clip=clip,
+        true_label=report.label_names[int(result.targets[place])],
         predicted_label=report.label_names[int(predicted)],
         confidence=float(confidence),
         frames=frames,
@@ -221,13 +228,20 @@ def _mistake(report: TestReport, result: ModelResult, clip: int) -> Mistake:
     )
 
 
-def _filmstrip(video: Path) -> tuple[tuple[int, Picture], ...]:
-    num_frames = probe(video).num_frames
-    centres = [int((k + 0.5) * num_frames / NUM_FRAMES) for k in range(NUM_FRAMES)]
-    indices = sorted(set(centres))  # a video of fewer frames shows each once
-    frames = read_frames(video, indices)
+def _filmstrip(clip: Clip) -> tuple[tuple[int, Picture], ...]:
+    """Frames from the start to the end of a clip, with their numbers in its video."""
+    indices: list[int] = []
+
+    def choose_indices(num_frames: int) -> list[int]:
+        nonlocal indices
+        # A clip of fewer frames shows each once.
+        indices = sorted(set(center_segment_indices(num_frames, NUM_FRAMES)))
+        return indices
+
+    frames = read_clip(clip, choose_indices)
     return tuple(
-        (index, frame_picture(frame)) for index, frame in zip(indices, frames, strict=True)
+        (clip.start_frame + index, frame_picture(frame))
+        for index, frame in zip(indices, frames, strict=True)
     )
 
 
@@ -300,6 +314,15 @@ def _feature_rows(example: FeatureExample) -> FeatureRows:
         cstm=map_pictures(example.cstm),
         cmm=map_pictures(example.cmm),
     )
+
+
+def _clip_name(clip: Clip) -> str:
+    """Name a video, and the frames of a clip that is a part of it: a.mp4, frames 30 to 59."""
+    if clip.end_frame is not None:
+        return f"{clip.video.name}, frames {clip.start_frame} to {clip.end_frame - 1}"
+    if clip.start_frame > 0:
+        return f"{clip.video.name}, from frame {clip.start_frame} on"
+    return clip.video.name
 
 
 def _duration(seconds: float) -> str:

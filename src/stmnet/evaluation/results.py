@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
+from stmnet.data.records import Clip
 from stmnet.evaluation.history import EpochRecord
 
 
@@ -15,7 +15,7 @@ class ModelResult:
     """One network's scores on a test split.
 
     `probabilities` (clips, classes) float32, rows sum to one; `targets` (clips,) int64;
-    rows in the order of `TestReport.videos`.
+    rows in the order of `TestReport.clips`.
     """
 
     name: str
@@ -35,7 +35,7 @@ class FeatureExample:
     channels of the first CSTM's and the first CMM's output.
     """
 
-    video: Path
+    clip: Clip
     label: str
     frames: torch.Tensor
     cstm: torch.Tensor
@@ -51,7 +51,7 @@ class TestReport:
     title: str
     dataset: str
     label_names: tuple[str, ...]
-    videos: tuple[Path, ...]
+    clips: tuple[Clip, ...]
     results: tuple[ModelResult, ...]
     feature_examples: tuple[FeatureExample, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,40 @@
+"""What the report page is made of: the clips' own frames, and the device that was used."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stmnet.data.records import Clip, ClipList
+from stmnet.data.transforms import Preprocessing
+from stmnet.evaluation.gathering import make_report
+from stmnet.evaluation.results import ModelResult, TestReport
+from stmnet.models.zoo import build_model
+from stmnet.recognizer import Card, Recognizer
+from tests.conftest import VideoWriter, decode_all
+
+LABELS = ("left", "right")
+
+
+def gather(clips: tuple[Clip, ...]) -> TestReport:
+    """A report on a network that is right about every clip."""
+    options = {"width": 8, "reduction": 4}
+    card = Card("stm_resnet18", LABELS, Preprocessing(4, 72, 72), options)
+    network = build_model(card.model, num_classes=2, num_frames=4, width=8, reduction=4)
+    targets = torch.tensor([clip.label for clip in clips])
+    probabilities = torch.nn.functional.one_hot(targets, 2).float()
+    result = ModelResult("STM", card.model, 1, probabilities, targets)
+    clip_list = ClipList(clips, LABELS)
+    return make_report("title", "data", clip_list, [result], [Recognizer(network, card)], {})
+
+
+def test_features_are_of_the_part_that_the_clip_is(make_video: VideoWriter) -> None:
+    recording = make_video("recording.mp4", num_frames=60, width=72, height=72)
+    report = gather((Clip(recording, 0, 20, 36), Clip(recording, 1, 44)))
+    decoded = decode_all(recording)
+    # Middles of quarters of 20 to 35 and of 44 to 59.
+    expected = {"left": [22, 26, 30, 34], "right": [46, 50, 54, 58]}
+    assert {example.label for example in report.feature_examples} == set(LABELS)
+    for example in report.feature_examples:
+        frames = example.frames.permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(frames, decoded[expected[example.label]])
