@@ -28,6 +28,7 @@ from stmnet.evaluation.views import score_center_views
 from stmnet.files import whole_file
 from stmnet.recognizer import Recognizer, load
 from stmnet.training.recipe import load_recipe
+from stmnet.training.resuming import can_resume
 from stmnet.training.run import LAST_CHECKPOINT, train
 
 ROOT = Path(__file__).parents[1]
@@ -111,10 +112,14 @@ def finish_all(
         if not path.is_file():
             if so_far:
                 continue
-            outcome = _finish(run, work, test)
+            output = work / "runs" / run.name
+            outcome = _finish(run, work, output, test)
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as unfinished:
                 unfinished.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+            # Not before: a killed study would find a run without weights.
+            for weights in (*output.glob("*.ckpt"), *output.glob("*.safetensors")):
+                weights.unlink()
             print(f"{run.name}: trained in {outcome.seconds:.0f} s", flush=True)
         outcomes.append(Outcome.from_dict(json.loads(path.read_text(encoding="utf-8"))))
         if outcomes[-1].run != run:
@@ -122,8 +127,7 @@ def finish_all(
     return outcomes
 
 
-def _finish(run: Run, work: Path, test: Test) -> Outcome:
-    output = work / "runs" / run.name
+def _finish(run: Run, work: Path, output: Path, test: Test) -> Outcome:
     log = work / "logs" / f"{run.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", buffering=1) as file:
@@ -135,18 +139,16 @@ def _finish(run: Run, work: Path, test: Test) -> Outcome:
             subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True)
     answers = test(run, load(output / LAST_CHECKPOINT))
     seconds = sum(record.seconds for record in read_history(output / HISTORY))
-    for weights in (*output.glob("*.ckpt"), *output.glob("*.safetensors")):
-        weights.unlink()
     return Outcome(run, answers, round(seconds, 1), _made_with())
 
 
 def _train(run: Run, output: Path) -> None:
     recipe = load_recipe(ROOT / run.recipe, run.words(output))
-    train(recipe, resume=(output / LAST_CHECKPOINT).is_file())
+    train(recipe, resume=can_resume(output))
 
 
 def _torchrun(run: Run, output: Path) -> list[str]:
-    resume = ["--resume"] if (output / LAST_CHECKPOINT).is_file() else []
+    resume = ["--resume"] if can_resume(output) else []
     return [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"),
         *("--nproc-per-node", str(run.processes), str(Path(sys.executable).with_name("stmnet"))),

@@ -63,3 +63,22 @@ def test_bad_clips_are_named_once_and_the_rest_is_learnt(
     readable = sorted(str(path) for path in (root / "standing up").iterdir() if path != corrupt)
     assert sorted(each["video"] for each in found["predictions"]) == readable
     assert {each["label"] for each in found["predictions"]} <= {"sitting down", "standing up"}
+
+
+def test_one_bad_part_of_a_recording_leaves_the_others_on_the_page(tmp_path: Path) -> None:
+    root, run = tmp_path / "clips", tmp_path / "run"
+    root.mkdir()
+    write_video(root / "monday.mp4", num_frames=96)
+    rows = [f"monday.mp4,{'sit' if n % 2 else 'stand'},{8 * n},{8 * n + 8}" for n in range(12)]
+    (root / "train.csv").write_text("\n".join(rows))
+    (root / "validation.csv").write_text("\n".join([*rows[:3], "monday.mp4,sit,500,508"]))
+    recipe = ROOT / "recipes" / "own_folder.yaml"
+    small = (*SMALL, "--optimizer.epochs", "1", "--data.batch_size", "4")
+    trained = stmnet("train", recipe, "--data.root", root, "--output", run, *small)
+    assert trained.returncode == 0, trained.stderr
+    left_out = [line for line in trained.stdout.splitlines() if line.startswith("warning")]
+    assert left_out == [
+        f"warning: left out {root / 'monday.mp4'}: the clip starts at frame 500, and the video has "
+        "96. Correct the list, or replace the video."
+    ]
+    assert "1 excluded of 4 clips left out" in (run / "report.html").read_text()

@@ -89,7 +89,8 @@ def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     from stmnet.training.recipe import load_recipe
-    from stmnet.training.run import LAST_CHECKPOINT, RUN_WEIGHTS, train
+    from stmnet.training.resuming import can_resume
+    from stmnet.training.run import RUN_WEIGHTS, train
 
     recipe = load_recipe(
         shipped(f"recipes/{recipe_name}"),
@@ -97,4 +98,4 @@ def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     )
     if (output / RUN_WEIGHTS).is_file():
         return output
-    return train(recipe, resume=(output / LAST_CHECKPOINT).is_file())
+    return train(recipe, resume=can_resume(output))

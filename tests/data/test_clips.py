@@ -253,8 +253,8 @@ def test_unreadable_clips_are_reported_and_the_rest_goes_on(
     damaged = ClipList(clips, clip_list.label_names, clip_list.mirrored)
     (batch,) = training_loader(damaged, num_workers=1, batch_size=3)
     assert len(batch.frames) == len(batch.labels) == len(batch.colors) == 2
-    assert len(batch.unreadable) == 1
-    assert batch.unreadable[0].startswith(f"{broken}: not a readable video")
+    assert list(batch.unreadable) == [2]
+    assert batch.unreadable[2].startswith(f"{broken}: not a readable video")
     nothing = collate(
         [TrainingClips(damaged, PREPROCESSING, AUGMENTATION, sampling="segments", seed=0)[0, 2]]
     )

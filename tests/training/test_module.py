@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import nn
 
 from stmnet.data.clips import Batch
 from stmnet.data.transforms import Preprocessing
+from stmnet.errors import VideoError
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card
 from stmnet.training.history import HistoryLog, TrainingProgress
@@ -80,9 +82,9 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
     frames = torch.randint(0, 256, (2, 2, 3, 4, 4), generator=generator, dtype=torch.uint8)
     colors = 0.3 * torch.rand(2, 3, 6, generator=generator)
     labels = torch.tensor([0, 1])
-    module.training_step(Batch(frames, labels, colors, []), 0)
-    module.validation_step(Batch(frames, labels, None, []), 0)
-    module.training_step(Batch(frames, labels, None, []), 1)
+    module.training_step(Batch(frames, labels, colors, {}), 0)
+    module.validation_step(Batch(frames, labels, None, {}), 0)
+    module.training_step(Batch(frames, labels, None, {}), 1)
     trained, validated, uncolored = network.seen
     for clip, color, seen in zip(frames.double(), colors.double(), trained, strict=True):
         for frame, seen_frame in zip(clip, seen, strict=True):
@@ -127,7 +129,7 @@ def test_both_views_go_through_the_network_at_once_and_meet_in_the_objective() -
     module.network.eval()
     passes = []
     module.network.register_forward_pre_hook(lambda network, inputs: passes.append(inputs[0]))
-    loss = module.training_step(Batch(frames, labels, colors, []), 0)
+    loss = module.training_step(Batch(frames, labels, colors, {}), 0)
     assert [len(clips) for clips in passes] == [6]
     first, second = (module(frames[:, view], colors[:, view]) for view in (0, 1))
     expected = (F.cross_entropy(first, labels) + F.cross_entropy(second, labels)) / 2
@@ -141,9 +143,36 @@ def test_a_batch_without_clips_gives_every_parameter_a_gradient_of_zero(num_view
     module = small_module(
         num_views, twins_objective() if num_views == 2 else ClassificationObjective()
     )
-    nothing = Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), None, [])
+    nothing = Batch(torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), None, {})
     module.training_step(nothing, 0).backward()
     assert all(not parameter.grad.any() for parameter in module.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_a_clip_is_counted_once_whatever_is_said_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    module = small_module(1, ClassificationObjective())
+    module.max_unreadable = 2
+
+    def see(step: Callable[[Batch, int], object], unreadable: dict[int, str]) -> None:
+        no_frames, no_labels = torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64)
+        step(Batch(no_frames, no_labels, None, unreadable), 0)
+
+    # A folder of frames is read anew every epoch, and has several broken images.
+    see(module.training_step, {3: "jump/1.jpg: broken"})
+    see(module.training_step, {3: "jump/2.jpg: broken"})
+    assert capsys.readouterr().out == "warning: left out jump/1.jpg: broken\n"
+    # Two clips of one recording are two clips, and one line.
+    see(module.validation_step, {3: "jump/1.jpg: broken"})
+    assert capsys.readouterr().out == ""
+    checkpoint = {"training_loader": None, "training_means": RunningMeans().state_dict()}
+    checkpoint["unreadable"] = module.unreadable
+    resumed = small_module(1, ClassificationObjective())
+    resumed.max_unreadable = 2
+    resumed.training_loader.load_state_dict = lambda state: None  # type: ignore[method-assign]
+    resumed.on_load_checkpoint(checkpoint)
+    see(resumed.training_step, {3: "elsewhere/jump/2.jpg: broken"})
+    with pytest.raises(VideoError, match="^walk: broken This is unreadable clip number 3, and"):
+        see(resumed.training_step, {4: "walk: broken"})
 
 
 def test_nothing_of_twins_is_left_among_the_weights() -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from stmnet.data.motion import SplitSizes, generate
 from stmnet.errors import CheckpointError, DatasetError, RecipeError, Stopped
@@ -161,6 +162,10 @@ def test_two_processes_take_up_the_run_of_one(folder: Path, whole: Path) -> None
     said = (folder / "taken_up.said" / "0.out").read_text()
     assert "resuming with running.devices 2, which was None" in said
     assert len(read_history(folder / "taken_up" / "history.jsonl")) == 2
+    # An epoch of fewer passes than TensorBoard has a point after gets one at its end.
+    events = EventAccumulator(str(folder / "taken_up" / "tensorboard")).Reload()
+    points = [point.step for point in events.Scalars("step/clips_per_second")]
+    assert points == [STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH]
     last = torch.load(folder / "taken_up" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 2 * STEPS_AN_EPOCH
 
@@ -191,6 +196,28 @@ def train_until_killed(rank: int, recipe: Recipe, num_writes: int) -> None:
 
     torch.save = save_or_die
     train(recipe)
+
+
+def test_the_best_epoch_stays_the_best_where_the_run_was_moved(folder: Path) -> None:
+    recipe = recipe_of(folder, "first_place")
+    stop_in_epoch_2 = (1, free_ports(1), recipe, [("training", STEPS_AN_EPOCH + 2)])
+    with pytest.raises(AssertionError, match="not at its end"):
+        run_apart(folder / "first_place.said", 1, train_and_interrupt, *stop_in_epoch_2)
+    moved = (folder / "first_place").rename(folder / "second_place")
+    # No second epoch is better than that.
+    content = torch.load(moved / "last.ckpt", weights_only=True)
+    for state in content["callbacks"].values():
+        if state.get("monitor"):
+            state["best_model_score"] = torch.tensor(2.0)
+            state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(2.0))
+            state["kth_value"] = torch.tensor(2.0)
+    torch.save(content, moved / "last.ckpt")
+    finish(folder, "second_place", resume=True)
+    steps = [
+        torch.load(moved / name, weights_only=True)["global_step"]
+        for name in ("best.ckpt", "last.ckpt")
+    ]
+    assert steps == [STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])

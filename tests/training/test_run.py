@@ -277,6 +277,18 @@ def test_a_finished_or_foreign_run_is_not_overwritten(folder: Path, finished: Pa
         train(load_recipe(recipe_path, [*overrides, "--output", str(folder / "new")]), resume=True)
 
 
+@pytest.mark.parametrize("left", ["model.safetensors", "history.jsonl"])
+def test_what_is_left_of_a_run_is_not_overwritten(folder: Path, tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_text("a day's work")
+    recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path))
+    recipe = load_recipe(recipe_path, overrides)
+    with pytest.raises(RecipeError, match=r"holds a run already\. Set another output\.$"):
+        train(recipe)
+    with pytest.raises(RecipeError, match=r"no checkpoint to resume\. Set another output\.$"):
+        train(recipe, resume=True)
+    assert (tmp_path / left).read_text() == "a day's work"
+
+
 def test_unreadable_clips_are_named_and_capped(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,8 @@ _batches_collated = count(1)
 class Sample(NamedTuple):
     """`frames` (T, 3, H, W) uint8 and `label`, or why there are none: `unreadable`, one line.
 
+    `number` is the clip's in its list, from 0.
+
     `colors` (3, 6) are for the device to apply (`stmnet.data.colors`); None leaves them as they
     are. Of several views the frames are (V, T, 3, H, W) and the colours (V, 3, 6).
 
@@ -49,6 +51,7 @@ class Sample(NamedTuple):
 
     frames: Tensor | None
     label: int
+    number: int
     colors: Tensor | None = None
     unreadable: str | None = None
     remarks: tuple[str, ...] = ()
@@ -60,14 +63,14 @@ class Batch(NamedTuple):
     `colors` are (N, 3, 6), or None, as in `Sample`. Of several views a clip the frames are
     (N, V, T, 3, H, W) and the colours (N, V, 3, 6). In memory the three channels lie last.
 
-    N may be less than the batch size, even 0, where clips could not be read. `remarks` are those of
-    all samples.
+    N may be less than the batch size, even 0, where clips could not be read: `unreadable` has their
+    numbers in the list, and why. `remarks` are those of all samples.
     """
 
     frames: Tensor
     labels: Tensor
     colors: Tensor | None
-    unreadable: list[str]
+    unreadable: dict[int, str]
     remarks: tuple[str, ...] = ()
 
 
@@ -117,12 +120,12 @@ class TrainingClips(Dataset[Sample]):
         try:
             frames = read_clip(clip, choose_indices, by_time=self.by_time, remark=remarks.append)
         except VideoError as error:
-            return Sample(None, clip.label, unreadable=str(error))
+            return Sample(None, clip.label, index, unreadable=str(error))
         # torchvision's transforms draw from the global generator: lend it the sample's state.
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator.get_state())
             frames, label = self.view(frames, clip.label)
-            return Sample(frames, label, self._draw_colors(), remarks=tuple(remarks))
+            return Sample(frames, label, index, self._draw_colors(), remarks=tuple(remarks))
 
     def _draw_colors(self) -> Tensor | None:
         if self.colors is None:
@@ -149,8 +152,8 @@ class EvaluationClips(Dataset[Sample]):
         try:
             frames = read_center(clip, self.preprocessing, remark=remarks.append)
         except VideoError as error:
-            return Sample(None, clip.label, unreadable=str(error))
-        return Sample(self.view(frames), clip.label, remarks=tuple(remarks))
+            return Sample(None, clip.label, index, unreadable=str(error))
+        return Sample(self.view(frames), clip.label, index, remarks=tuple(remarks))
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -164,7 +167,7 @@ def collate(samples: list[Sample]) -> Batch:
         frames=_stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
         labels=torch.tensor(labels, dtype=torch.int64),
         colors=torch.stack(colors) if colors else None,
-        unreadable=[sample.unreadable for sample in samples if sample.unreadable is not None],
+        unreadable={s.number: s.unreadable for s in samples if s.unreadable is not None},
         remarks=tuple(remark for sample in samples for remark in sample.remarks),
     )
 

@@ -117,8 +117,8 @@ class VideoViews(EvaluationClips):
         try:
             frames, members = read_clips(clip, choose_clips, by_time=self.preprocessing.by_time)
         except VideoError as error:
-            return Sample(None, clip.label, unreadable=str(error))
-        return Sample(self._cut(frames, members), clip.label)
+            return Sample(None, clip.label, place, unreadable=str(error))
+        return Sample(self._cut(frames, members), clip.label, place)
 
     def _cut(self, frames: Tensor, members: Tensor) -> Tensor:
         """(F, 3, H, W) and the (clips, T) of them -> (clips * crops, T, 3, crop, crop)."""

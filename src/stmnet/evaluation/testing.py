@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class TestOptions:
     leave out; `report` to report.html and `scores` to a file in the run's folder; `device` to the
     GPU where there is one, `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
 
-    A clip that cannot be read ends a test. `unreadable` are lines on clips that were found to be so
-    in training, each beginning with the clip's path; those are left out.
+    A clip that cannot be read ends a test. `unreadable` are those that training found to be so, by
+    their number in the list, with the reason; they are left out.
     """
 
     __test__ = False  # the field says "test"; pytest must not collect it
@@ -67,7 +67,7 @@ class TestOptions:
     num_workers: int | None = None
     device: str | None = None
     dtype: InferenceDtype = "float32"
-    unreadable: tuple[str, ...] = ()
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -209,18 +209,13 @@ class Test:
         return TestOutcome(self, probabilities, result.targets, metrics, page)
 
 
-def _without(unreadable: Sequence[str], clip_list: ClipList) -> ClipList:
-    if not unreadable:
-        return clip_list
-    videos = {clip.video for clip in clip_list.clips}
-    bad = {video for video in videos if any(line.startswith(f"{video}:") for line in unreadable)}
-    if bad == videos:
-        raise DatasetError(f"none of {len(videos)} clips can be read. {unreadable[0]}")
-    return replace(
-        clip_list,
-        clips=tuple(clip for clip in clip_list.clips if clip.video not in bad),
-        excluded=(*clip_list.excluded, *sorted(bad)),
-    )
+def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
+    clips = clip_list.clips
+    readable = tuple(clip for number, clip in enumerate(clips) if number not in unreadable)
+    if not readable:
+        raise DatasetError(f"none of {len(clips)} clips can be read. {unreadable[0]}")
+    bad = [clips[number].video for number in sorted(unreadable)]
+    return replace(clip_list, clips=readable, excluded=(*clip_list.excluded, *bad))
 
 
 def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:

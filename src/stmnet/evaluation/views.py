@@ -102,8 +102,8 @@ def mean_over_views(scores: Tensor) -> Tensor:
 def _views(videos: Iterable[Batch], on_clip: Callable[[], None]) -> Iterator[Tensor]:
     """Each view (T, 3, crop, crop) of each video."""
     for video in videos:
-        if video.unreadable:
-            raise VideoError(video.unreadable[0])
+        for message in video.unreadable.values():
+            raise VideoError(message)
         yield from video.frames[0]
         on_clip()
 

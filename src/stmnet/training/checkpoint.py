@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from stmnet.errors import CheckpointError, Stopped
 from stmnet.files import whole_file
@@ -63,6 +64,30 @@ def _keep_as(kept: Path, path: Path) -> None:
         second_name.replace(kept)
         return
     path.replace(kept)
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Knows its best score again where the run's folder was moved.
+
+    Lightning's own forgets it, and any epoch would then overwrite the best one's checkpoint. It is
+    forgotten only where that checkpoint is gone.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        assert self.dirpath is not None
+        folder = Path(self.dirpath)
+
+        def here(path: str) -> str:
+            return str(folder / Path(path).name) if path else ""
+
+        if not Path(here(state_dict["best_model_path"])).is_file():
+            return
+        kept = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths}
+        super().load_state_dict(
+            state_dict | moved | {"dirpath": self.dirpath, "best_k_models": kept}
+        )
 
 
 class SaveAndStop(Callback):

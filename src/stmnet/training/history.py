@@ -16,7 +16,10 @@ from stmnet.training.module import ActionModule
 from stmnet.training.processes import say
 
 PASSES_A_POINT = 10
-"""After so many passes, TensorBoard gets a point, and the progress bar another speed."""
+"""After so many passes, TensorBoard gets a point, and the progress bar another speed.
+
+Or after an epoch's last, where it has fewer.
+"""
 
 
 class Stopwatch:
@@ -67,7 +70,8 @@ class HistoryLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (batch_idx + 1) % PASSES_A_POINT == 0 and trainer.is_global_zero:
+        num_passes = min(PASSES_A_POINT, int(trainer.num_training_batches))
+        if (batch_idx + 1) % num_passes == 0 and trainer.is_global_zero:
             self._add_point(trainer, _trained(pl_module), num_passes=batch_idx + 1)
 
     def _add_point(self, trainer: Trainer, module: ActionModule, *, num_passes: int) -> None:

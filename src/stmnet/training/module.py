@@ -69,8 +69,9 @@ class ActionModule(LightningModule):
         self.learning_rate = learning_rate
         self.training_loader = training_loader
         self.max_unreadable = max_unreadable
-        self.unreadable: set[str] = set()
-        self.remarks: set[str] = set()
+        # By split and by the clips' numbers in its list: their files may be moved.
+        self.unreadable: dict[str, dict[int, str]] = {"train": {}, "validation": {}}
+        self._warnings: set[str] = set()
         self.last_shown: dict[str, Tensor] = {}
         self.training_means = RunningMeans()
         self.validation_means = RunningMeans()
@@ -108,7 +109,7 @@ class ActionModule(LightningModule):
         return nothing.expand(num_views, 0, len(self.card.label_names))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        self._report_clips(batch)
+        self._report_clips("train", batch)
         losses = self.objective(self.score_views(batch), batch.labels)
         self.training_means.add(losses.num_clips, **losses.shown())
         self.last_shown = losses.shown()
@@ -128,7 +129,7 @@ class ActionModule(LightningModule):
         self.validation_means.reset()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._report_clips(batch)
+        self._report_clips("validation", batch)
         losses = self.validation_objective(self.score_views(batch), batch.labels)
         self.validation_means.add(losses.num_clips, **losses.shown())
 
@@ -136,27 +137,32 @@ class ActionModule(LightningModule):
         # By this the best checkpoint is chosen; all processes have the same mean.
         self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 
-    def _report_clips(self, batch: Batch) -> None:
-        """Say once of each clip what is wrong with it, and count those that cannot be read."""
-        unreadable, remarks = batch.unreadable, list(batch.remarks)
+    def _report_clips(self, split: str, batch: Batch) -> None:
+        """Say once what is wrong with a clip, and count those that cannot be read."""
+        unreadable, remarks = list(batch.unreadable.items()), list(batch.remarks)
         if num_processes() > 1 and self.trainer.strategy.reduce_boolean_decision(
             bool(unreadable or remarks), all=False
         ):
             unreadable, remarks = gather_all(unreadable), gather_all(remarks)
         for remark in remarks:
-            if remark not in self.remarks:
-                self.remarks.add(remark)
-                say(f"warning: {remark}")
-        for message in unreadable:
-            if message in self.unreadable:
+            self._warn_once(remark)
+        known = self.unreadable[split]
+        for number, message in unreadable:
+            if number in known:
                 continue
-            self.unreadable.add(message)
-            if len(self.unreadable) > self.max_unreadable:
+            known[number] = message
+            num_unreadable = sum(map(len, self.unreadable.values()))
+            if num_unreadable > self.max_unreadable:
                 raise VideoError(
-                    f"{message} This is unreadable clip number {len(self.unreadable)}, and "
+                    f"{message} This is unreadable clip number {num_unreadable}, and "
                     f"data.max_unreadable is {self.max_unreadable}."
                 )
-            say(f"warning: left out {message}")
+            self._warn_once(f"left out {message}")
+
+    def _warn_once(self, line: str) -> None:
+        if line not in self._warnings:
+            self._warnings.add(line)
+            say(f"warning: {line}")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         recipe = self.optimizer_recipe
@@ -180,10 +186,10 @@ class ActionModule(LightningModule):
         checkpoint["run"] = self.described
         checkpoint["training_loader"] = self.training_loader.state_dict()
         checkpoint["training_means"] = self.training_means.state_dict()
-        checkpoint["unreadable"] = sorted(self.unreadable)
+        checkpoint["unreadable"] = self.unreadable
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Lightning would load the loader's place too, but after an epoch's end too late or never.
         self.training_loader.load_state_dict(checkpoint["training_loader"])
         self.training_means.load_state_dict(checkpoint["training_means"])
-        self.unreadable = set(checkpoint["unreadable"])
+        self.unreadable = checkpoint["unreadable"]

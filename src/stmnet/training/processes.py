@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -16,6 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
 
 from stmnet.training.recipe import RunningRecipe
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ def are_together() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def gather_all(messages: list[str]) -> list[str]:
-    """The messages of all processes, in the order of these."""
+def gather_all(items: list[Item]) -> list[Item]:
+    """The items of all processes, in the order of these."""
     if not are_together():
-        return messages
+        return items
     gathered: list[Any] = [None] * num_processes()
-    distributed.all_gather_object(gathered, messages)
-    return [message for of_process in gathered for message in of_process]
+    distributed.all_gather_object(gathered, items)
+    return [item for of_process in gathered for item in of_process]
 
 
 def copy_from_first_process(tensors: Iterable[Tensor]) -> None:

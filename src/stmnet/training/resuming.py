@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
-from stmnet.evaluation.testing import RECIPE
-from stmnet.models.weights import read_checkpoint_file
+from stmnet.evaluation.testing import HISTORY, RECIPE
+from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
 from stmnet.training.checkpoint import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
 from stmnet.training.recipe import Recipe, load_recipe
 
@@ -35,6 +35,11 @@ class Resumption(NamedTuple):
 
 
 def holds_a_run(output: Path) -> bool:
+    """Whether there is anything in the folder that a new run would overwrite."""
+    return can_resume(output) or any((output / name).is_file() for name in (RUN_WEIGHTS, HISTORY))
+
+
+def can_resume(output: Path) -> bool:
     """Whether there is a checkpoint in the folder, whole or not."""
     return any((output / name).is_file() for name in CHECKPOINTS)
 
@@ -46,10 +51,9 @@ def find_resumption(recipe: Recipe) -> Resumption:
     none, and `CheckpointError` where no checkpoint can be read.
     """
     output = Path(recipe.output)
-    if not holds_a_run(output):
-        raise RecipeError(
-            f"{output / LAST_CHECKPOINT}: no checkpoint to resume. Start without --resume."
-        )
+    if not can_resume(output):
+        remedy = "Set another output" if holds_a_run(output) else "Start without --resume"
+        raise RecipeError(f"{output / LAST_CHECKPOINT}: no checkpoint to resume. {remedy}.")
     notes = compare_recipes(recipe, output / RECIPE)
     damaged: list[str] = []
     steps: dict[Path, int] = {}

@@ -37,7 +37,7 @@ from stmnet.training.module import ActionModule
 from stmnet.training.processes import is_first_process, part_ways, say
 from stmnet.training.provenance import describe_run, read_run, write_run
 from stmnet.training.recipe import DataRecipe, OptimizerRecipe, Recipe
-from stmnet.training.resuming import find_resumption, holds_a_run
+from stmnet.training.resuming import can_resume, find_resumption, holds_a_run
 from stmnet.training.trainer import cores_shared_with, make_trainer, quiet_lightning
 
 __all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "RUN_WEIGHTS", "train"]
@@ -58,9 +58,8 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     output = Path(recipe.output)
     check_recipe(recipe)
     if holds_a_run(output) and not resume:
-        raise RecipeError(
-            f"{output}: holds a run already. Go on with --resume, or set another output."
-        )
+        remedy = "Go on with --resume, or set" if can_resume(output) else "Set"
+        raise RecipeError(f"{output}: holds a run already. {remedy} another output.")
     resumption = find_resumption(recipe) if resume else None
     with quiet_lightning():
         trainer = make_trainer(recipe, output)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from stmnet.errors import RecipeError
@@ -20,6 +19,7 @@ from stmnet.training.checkpoint import (
     BEST_CHECKPOINT,
     LAST_CHECKPOINT,
     AtomicCheckpointIO,
+    MovableCheckpoint,
     SaveAndStop,
 )
 from stmnet.training.history import HistoryLog, TrainingProgress
@@ -40,14 +40,16 @@ def make_trainer(recipe: Recipe, output: Path) -> Trainer:
     callbacks: list[Callback] = [
         *([TrainingProgress(log)] if on_terminal else []),
         log,
-        ModelCheckpoint(
+        MovableCheckpoint(
             output,
             filename=Path(BEST_CHECKPOINT).stem,
             monitor="validation_top1",
             mode="max",
             enable_version_counter=False,
         ),
-        ModelCheckpoint(output, filename=Path(LAST_CHECKPOINT).stem, enable_version_counter=False),
+        MovableCheckpoint(
+            output, filename=Path(LAST_CHECKPOINT).stem, enable_version_counter=False
+        ),
         # Last, so that what it saves has seen all the others.
         SaveAndStop(output / LAST_CHECKPOINT, minutes=recipe.running.checkpoint_minutes),
     ]

@@ -15,6 +15,6 @@ def write_validation_report(run: Path) -> Path:
     Clips that training found to be unreadable, and named, are left out. Raises as
     `test_checkpoint`.
     """
-    unreadable = read_checkpoint_file(run / LAST_CHECKPOINT)["unreadable"]
-    options = TestOptions(split="validation", unreadable=tuple(unreadable))
+    unreadable = read_checkpoint_file(run / LAST_CHECKPOINT)["unreadable"]["validation"]
+    options = TestOptions(split="validation", unreadable=unreadable)
     return test_checkpoint(run, options).page

@@ -229,7 +229,7 @@ class _Images:
             frame, width=width, height=height, format="rgb24", threads=1
         )
         plane = rgb.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         image = rows[:, : 3 * width].reshape(height, width, 3)
         if frame.rotation:
             image = np.rot90(image, k=round(frame.rotation / 90) % 4)
