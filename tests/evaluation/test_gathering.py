@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from stmnet.data.records import Clip, ClipList
 from stmnet.data.transforms import Preprocessing
-from stmnet.evaluation.gathering import make_report
+from stmnet.evaluation.gathering import machine_facts, make_report
 from stmnet.evaluation.results import ModelResult, TestReport
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card, Recognizer
@@ -38,3 +39,14 @@ def test_features_are_of_the_part_that_the_clip_is(make_video: VideoWriter) -> N
     for example in report.feature_examples:
         frames = example.frames.permute(0, 2, 3, 1).numpy()
         assert np.array_equal(frames, decoded[expected[example.label]])
+
+
+def test_the_device_is_the_one_that_was_used(
+    make_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {torch.device("cuda", 1): "Second GPU"}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device=None: names[device])
+    assert machine_facts(torch.device("cuda", 1))["Device"] == "Second GPU"
+    on_cpu = gather((Clip(make_video("a.mp4"), 0),))
+    assert on_cpu.facts["Device"] == f"CPU ({torch.get_num_threads()} threads)"

@@ -39,19 +39,18 @@ def make_report(
         clips=clip_list.clips,
         results=tuple(results),
         feature_examples=examples,
-        facts=facts | machine_facts(),
+        facts=facts | machine_facts(recognizers[0].device),
     )
 
 
-def machine_facts() -> dict[str, str]:
-    """Device and versions, for the page's foot."""
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"CPU ({torch.get_num_threads()} threads)"
-    )
+def machine_facts(device: torch.device) -> dict[str, str]:
+    """The name of the device that was used and versions, for the page's foot."""
     return {
-        "Device": device,
+        "Device": (
+            torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else f"CPU ({torch.get_num_threads()} threads)"
+        ),
         "Versions": f"stmnet {__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}",
     }
