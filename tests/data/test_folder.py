@@ -59,6 +59,68 @@ def test_folders_of_splits(tmp_path: Path, validation: str) -> None:
 def test_train_may_be_a_class(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.mp4", "bus/1.mp4")
     assert names(tmp_path, "train") == {"train/1.mp4", "bus/1.mp4"}
+    touch(tmp_path, "train/2/00001.jpg", "training/1.mp4", "trainer/1.mp4")
+    clip_list = read_split("folder", tmp_path, "train")
+    assert clip_list.label_names == ("bus", "train", "trainer", "training")
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["train.csv"], "train.csv"),
+        (["train.csv", "valid.csv"], "train.csv, valid.csv"),
+        (["train.csv", "test.csv", "valid.csv"], "test.csv, train.csv, valid.csv"),
+        (["train.csv", "val.csv", "validation.csv"], "train.csv, val.csv, validation.csv"),
+        (["a.csv", "b.csv"], "a.csv, b.csv"),
+        (["train/wave/1.mp4", "train/jump/1.mp4"], "train/"),
+        (["train/wave/1/00001.jpg", "train/jump/1/00001.jpg", "notes/a.txt"], "train/"),
+        (["train/wave/1.mp4", "valid/wave/1.mp4"], "train/, valid/"),
+        (["train/wave/1.mp4", "test/wave/1.mp4", "dev/wave/1.mp4"], "dev/, test/, train/"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_what_may_be_meant_for_validation_is_not_passed_over(
+    tmp_path: Path, files: list[str], found: str, split: str
+) -> None:
+    touch(tmp_path, *files)
+    for path in tmp_path.glob("*.csv"):
+        # Folders of the videos are there, which were once taken for classes.
+        touch(tmp_path, "videos/a.mp4", "videos/b.mp4")
+        path.write_text("videos/a.mp4,wave\nvideos/b.mp4,jump\n")
+    with pytest.raises(DatasetError) as error:
+        read_split("folder", tmp_path, split)
+    ending = "/" if "/" in found else ".csv"
+    expected = f"train{ending} with validation{ending} (or val{ending}), test{ending} or both. "
+    assert str(error.value).startswith(f"{tmp_path}: found {found}; expected {expected}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train"])
+def test_a_training_part_alone_is_divided_where_it_is_the_root(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, *[f"train/wave/{number}.mp4" for number in range(10)])
+    if name == "train.csv":
+        (tmp_path / name).write_text("".join(f"train/wave/{n}.mp4,wave\n" for n in range(10)))
+    parts = [read_split("folder", tmp_path / name, s).clips for s in ("train", "validation")]
+    assert [len(clips) for clips in parts] == [8, 2]
+    assert {clip.video for clips in parts for clip in clips} == set(tmp_path.glob("train/*/*"))
+
+
+def test_lists_beside_whole_parts_are_none_of_them(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    for name, video in {"train": "a", "validation": "b", "labels": "c"}.items():
+        (tmp_path / f"{name}.csv").write_text(f"{video}.mp4,wave\n")
+    assert names(tmp_path, "train") == {"a.mp4"}
+    assert names(tmp_path, "validation") == names(tmp_path, "test") == {"b.mp4"}
+
+
+@pytest.mark.parametrize("name", ["test.csv", "test"])
+def test_nothing_is_trained_on_a_test_part(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, *[f"test/wave/{number}.mp4" for number in range(10)])
+    if name == "test.csv":
+        (tmp_path / name).write_text("".join(f"test/wave/{n}.mp4,wave\n" for n in range(10)))
+    assert len(names(tmp_path, "test")) == 10
+    with pytest.raises(DatasetError, match=f"{tmp_path}: no train part, only test"):
+        read_split("folder", tmp_path, "train")
 
 
 @pytest.mark.parametrize(

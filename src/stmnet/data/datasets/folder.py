@@ -2,14 +2,16 @@
 
 folders  CLASS/any video or folder of frames; or train/CLASS/..., validation/CLASS/... (or val/)
          and, if there is one, test/CLASS/...
-lists    train.csv, validation.csv, test.csv; or one CSV, as `root` itself or alone in it:
+lists    train.csv, validation.csv (or val.csv), test.csv; or one CSV, as `root` itself or, by
+         another name, alone in it:
          `path,label[,start_frame,end_frame]`, with or without a header that names its columns;
          `video` may stand for `path`. Paths are relative to the list's folder, `end_frame` is the
          first frame after the part, and both may be empty: the whole video.
 
 Class ids: the alphabetical order of the names in all splits.
 One folder or one list is split by `held_out`. Where there is no validation part, "validation" is
-the test part, and the other way round.
+the test part, and the other way round. A training part alone, or with lists or folders beside it
+whose names say no split, is an error: what is meant for validation would be passed over.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +48,7 @@ def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
     folder, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
     label_names = tuple(sorted({row.label for rows in parts.values() for row in rows} - {""}))
     ids = ids_of(label_names) | {"": UNLABELLED}
-    rows = _part(parts, split)
+    rows = _part(parts, split, root)
     entries = [Entry(row.video, ids[row.label], row.start_frame, row.end_frame) for row in rows]
     return place(entries, VideoFolder(folder), label_names)
 
@@ -121,27 +123,67 @@ def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row
     if root.is_file():
         return root.parent, _divided(parse_segments(read_text(root), root, on_wrong))
     found = [name for name in list_folder(root) if name.endswith(".csv")]
-    named = {split: f"{n}.csv" for split in NAMES for n in NAMES[split] if f"{n}.csv" in found}
-    if len(named) > 1:
-        return root, {
-            split: parse_segments(
-                read_text(root / name), root / name, on_wrong, unlabelled=split == "test"
-            )
-            for split, name in named.items()
-        }
-    if len(found) == 1:
+    if not found:
+        return None
+    if len(found) == 1 and not _split_names(found, ".csv"):
         return root, _divided(parse_segments(read_text(root / found[0]), root / found[0], on_wrong))
-    return None
+    return root, {
+        split: parse_segments(
+            read_text(root / name), root / name, on_wrong, unlabelled=split == "test"
+        )
+        for split, name in _parts_among(found, root, ".csv").items()
+    }
 
 
 def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row]]]:
     """`root` and the rows of its folders of classes by split."""
-    found = {split: n for split in NAMES for n in NAMES[split] if (root / n).is_dir()}
-    if "train" in found and len(found) > 1:
-        return root, {
-            split: list(_class_rows(root, f"{name}/", on_wrong)) for split, name in found.items()
-        }
-    return root, _divided(list(_class_rows(root, "", on_wrong)))
+    folders = [f"{name}/" for name in list_folder(root) if (root / name).is_dir()]
+    named = _split_names(folders, "/")
+    # A class may be called "train": then it has videos, and no folders of them.
+    are_splits = "train/" in named and len(named) > 1
+    if not are_splits and not any(_holds_classes(root / name) for name in named):
+        return root, _divided(list(_class_rows(root, "", on_wrong)))
+    found = [name for name in folders if name in named or _holds_classes(root / name)]
+    return root, {
+        split: list(_class_rows(root, name, on_wrong))
+        for split, name in _parts_among(found, root, "/").items()
+    }
+
+
+def _split_names(found: Iterable[str], ending: str) -> list[str]:
+    known = {f"{name}{ending}" for names in NAMES.values() for name in names}
+    return [name for name in found if name in known]
+
+
+def _parts_among(found: Sequence[str], root: Path, ending: str) -> dict[str, str]:
+    """From each split that `root` has to its list or folder, of those `found` there.
+
+    Raises `DatasetError` where one is missing for which another name may be meant, or there twice.
+    """
+    named = _split_names(found, ending)
+    parts = {
+        split: f"{name}{ending}"
+        for split, names in NAMES.items()
+        for name in names
+        if f"{name}{ending}" in named
+    }
+    is_doubtful = len(named) < len(found) and not {"train", "validation"} <= parts.keys()
+    if parts.keys() == {"train"} or len(parts) < len(named) or is_doubtful:
+        raise DatasetError(
+            f"{root}: found {', '.join(found)}; expected train{ending} with validation{ending} (or "
+            f"val{ending}), test{ending} or both. Add what is missing, rename or move what has "
+            "another name, or set data.root to one of them: a fifth of it is then held out."
+        )
+    return parts
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether there are videos, or folders of frames, in folders of this one."""
+    return any(
+        is_video(name) or (folder / label / name).is_dir()
+        for label in list_folder(folder)
+        for name in list_folder(folder / label)
+    )
 
 
 def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
@@ -169,8 +211,10 @@ def _divided(rows: list[Row]) -> dict[str, list[Row]]:
     }
 
 
-def _part(parts: Mapping[str, list[Row]], split: str) -> list[Row]:
+def _part(parts: Mapping[str, list[Row]], split: str, root: Path) -> list[Row]:
     other = {"validation": "test", "test": "validation"}.get(split, split)
     if split not in parts and other not in parts:
-        raise DatasetError(f"no {split} part: there are {', '.join(parts)} only.")
+        raise DatasetError(
+            f"{root}: no {split} part, only {' and '.join(parts)}. Add it (docs/data.md says how)."
+        )
     return parts[split] if split in parts else parts[other]
