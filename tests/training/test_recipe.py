@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stmnet.errors import RecipeError
-from stmnet.training.checks import check_num_classes, check_recipe, clips_of_a_pass
+from stmnet.training.checks import ALLOWED, check_num_classes, check_recipe, clips_of_a_pass
 from stmnet.training.recipe import Recipe, known_keys, load_recipe
 
 RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
@@ -70,12 +72,94 @@ def test_the_motion_recipes_keep_the_draws_of_the_published_figures(path: Path) 
         (["--optimizer.clip_gradient_norm=0"], "clip_gradient_norm is 0.0; it must be above 0"),
         (["--twins.correlation_weight=-1"], "twins.correlation_weight is -1.0; .* at least 0"),
         (["--optimizer.class_weighted=true", "--data.class_balanced=true"], "both make up for"),
-        (["--model.options.dropout=2.0"], "stm_resnet50 cannot take 8 .* 224 x 224 pixels .* 2.0"),
+        (
+            ["--model.name=tea_res2net50", "--model.options.width=1"],
+            "tea_res2net50 cannot take 8 .* 224 x 224 pixels .*'width': 1",
+        ),
     ],
 )
 def test_what_cannot_work_is_said_first(tmp_path: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         check_recipe(load_recipe(write(tmp_path, "seed: 0"), overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "is_wrong"),
+    [
+        *[(f"{key}=-1", "at least 0") for key in (
+            "data.num_workers", "data.max_unreadable",
+            "augmentation.brightness", "augmentation.contrast", "augmentation.saturation",
+            "twins.correlation_weight", "twins.off_diagonal_weight",
+            "optimizer.weight_decay", "optimizer.warmup_epochs",
+        )],
+        *[(f"{key}=0", "above 0") for key in (
+            "optimizer.learning_rate", "optimizer.clip_gradient_norm", "running.checkpoint_minutes",
+        )],
+        *[(f"{key}=0", "at least 1") for key in (
+            "model.num_frames", "model.options.width",
+            "data.short_side", "data.crop_size", "data.batch_size",
+            "optimizer.epochs", "optimizer.reference_batch_size", "optimizer.accumulate",
+            "running.devices", "running.nodes",
+        )],
+        ("optimizer.milestones=[3, 0]", "at least 1"),
+        ("model.num_classes=1", "at least 2"),
+        *[(f"augmentation.{name}_probability={value}", "from 0 to 1")
+          for name in ("flip", "grayscale") for value in (-0.1, 1.1, 7)],
+        ("augmentation.hue=-0.1", "from 0 to 0.5"),
+        ("augmentation.hue=0.9", "from 0 to 0.5"),
+        *[(f"{key}={value}", "from 0 up to, but not, 1")
+          for key in ("optimizer.momentum", "model.options.dropout") for value in (-0.1, 1.0, 2.0)],
+        ("seed=-1", "from 0 to 4294967295"),
+        ("seed=4294967296", "from 0 to 4294967295"),
+        ("optimizer.learning_rate=.nan", "a finite number"),
+        ("optimizer.learning_rate=1e400", "a finite number"),
+        ("augmentation.scales=[1.0, .nan]", "a finite number"),
+        ("augmentation.brightness=.inf", "a finite number"),
+        ("running.checkpoint_minutes=.inf", "a finite number"),
+        ("model.options.dropout=.nan", "a finite number"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_named_with_what_is_allowed(
+    tmp_path: Path, override: str, is_wrong: str
+) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(RecipeError) as error:
+        check_recipe(load_recipe(write(tmp_path, "seed: 0"), [f"--{override}"]))
+    assert re.fullmatch(rf"{re.escape(key)} is \S+; it must be {is_wrong}\.", str(error.value))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=4294967295",
+        "augmentation.hue=0.5",
+        "augmentation.flip_probability=1",
+        "augmentation.grayscale_probability=0",
+        "optimizer.momentum=0",
+        "optimizer.weight_decay=0",
+        "optimizer.milestones=[]",
+        "optimizer.clip_gradient_norm=null",
+        "data.num_workers=0",
+        "model.options.dropout=0",
+    ],
+)
+def test_the_ends_of_a_range_are_allowed(tmp_path: Path, override: str) -> None:
+    check_recipe(load_recipe(write(tmp_path, "model: {name: tsn_resnet18}"), [f"--{override}"]))
+
+
+def test_every_number_of_a_recipe_has_a_range() -> None:
+    kinds = {entry.name: str(entry.type) for entry in fields(Recipe)}
+    for name, group in vars(Recipe()).items():
+        if is_dataclass(group):
+            del kinds[name]
+            kinds |= {f"{name}.{entry.name}": str(entry.type) for entry in fields(group)}
+    numbers = {key for key, kind in kinds.items() if re.search(r"\b(int|float)\b", kind)}
+    assert {"seed", "augmentation.hue", "optimizer.milestones", "running.devices"} < numbers
+    ranged = [key for _, _, keys in ALLOWED for key in keys]
+    assert len(ranged) == len(set(ranged))
+    # Scales and sides are checked beside other keys, and options are the network's.
+    elsewhere = {"augmentation.scales", "augmentation.short_sides", "model.options"}
+    assert {key for key in ranged if not key.startswith("model.options.")} == numbers - elsewhere
 
 
 def test_choices_are_made_by_name(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,34 +14,76 @@ from stmnet.errors import RecipeError
 from stmnet.models.zoo import build_model
 from stmnet.training.recipe import Recipe
 
-AT_LEAST = {
-    "model.num_frames": 1,
-    "model.num_classes": 2,
-    "data.batch_size": 1,
-    "data.num_workers": 0,
-    "data.max_unreadable": 0,
-    "twins.correlation_weight": 0,
-    "twins.off_diagonal_weight": 0,
-    "optimizer.epochs": 1,
-    "optimizer.reference_batch_size": 1,
-    "optimizer.momentum": 0,
-    "optimizer.weight_decay": 0,
-    "optimizer.accumulate": 1,
-    "running.devices": 1,
-    "running.nodes": 1,
-}
-ABOVE_ZERO = (
-    "optimizer.learning_rate",
-    "optimizer.clip_gradient_norm",
-    "running.checkpoint_minutes",
+ALLOWED: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    (
+        "at least 0",
+        lambda value: value >= 0,
+        (
+            "data.num_workers",
+            "data.max_unreadable",
+            "augmentation.brightness",
+            "augmentation.contrast",
+            "augmentation.saturation",
+            "twins.correlation_weight",
+            "twins.off_diagonal_weight",
+            "optimizer.weight_decay",
+            "optimizer.warmup_epochs",
+        ),
+    ),
+    (
+        "above 0",
+        lambda value: value > 0,
+        (
+            "optimizer.learning_rate",
+            "optimizer.clip_gradient_norm",
+            "running.checkpoint_minutes",
+        ),
+    ),
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        (
+            "model.num_frames",
+            "model.options.width",
+            "data.short_side",
+            "data.crop_size",
+            "data.batch_size",
+            "optimizer.epochs",
+            "optimizer.reference_batch_size",
+            "optimizer.milestones",
+            "optimizer.accumulate",
+            "running.devices",
+            "running.nodes",
+        ),
+    ),
+    ("at least 2", lambda value: value >= 2, ("model.num_classes",)),
+    (
+        "from 0 to 1",
+        lambda value: 0 <= value <= 1,
+        ("augmentation.flip_probability", "augmentation.grayscale_probability"),
+    ),
+    # Half a turn either way is every hue there is.
+    ("from 0 to 0.5", lambda value: 0 <= value <= 0.5, ("augmentation.hue",)),
+    # With a momentum of 1 steps grow without end; with all dropped there is nothing to learn from.
+    (
+        "from 0 up to, but not, 1",
+        lambda value: 0 <= value < 1,
+        ("optimizer.momentum", "model.options.dropout"),
+    ),
+    # NumPy takes no other.
+    ("from 0 to 4294967295", lambda value: 0 <= value < 2**32, ("seed",)),
 )
+"""What numbers must be, by their keys; in a list, each of them. All must be finite besides.
+
+Those that depend on others are `_check_views`'s.
+"""
 
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise `StmnetError` for what cannot work, before any file is read."""
     _check_numbers(recipe)
     _check_views(recipe)
-    if not 0 <= recipe.optimizer.warmup_epochs < recipe.optimizer.epochs:
+    if recipe.optimizer.warmup_epochs >= recipe.optimizer.epochs:
         raise RecipeError(
             f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
             f"optimizer.epochs ({recipe.optimizer.epochs})."
@@ -85,14 +130,24 @@ def check_num_classes(recipe: Recipe, num_classes: int) -> None:
 
 
 def _check_numbers(recipe: Recipe) -> None:
-    for key, least in AT_LEAST.items():
-        value = attrgetter(key)(recipe)
-        if value is not None and value < least:
-            raise RecipeError(f"{key} is {value}; it must be at least {least}.")
-    for key in ABOVE_ZERO:
-        value = attrgetter(key)(recipe)
-        if value is not None and value <= 0:
-            raise RecipeError(f"{key} is {value}; it must be above 0.")
+    for key, value in _numbers(asdict(recipe)):
+        if not -math.inf < value < math.inf:
+            raise RecipeError(f"{key} is {value}; it must be a finite number.")
+        for words, is_allowed, keys in ALLOWED:
+            if key in keys and not is_allowed(value):
+                raise RecipeError(f"{key} is {value}; it must be {words}.")
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in a value of a recipe, with its key."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner, key)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield key, value
 
 
 def _check_views(recipe: Recipe) -> None:
@@ -118,7 +173,9 @@ def _check_network(recipe: Recipe) -> None:
     """Build the network and show it one clip, on a device that computes nothing."""
     model, size = recipe.model, recipe.data.crop_size
     options: dict[str, Any] = model.options
-    with torch.device("meta"), torch.no_grad():
+    # torch warns of empty tensors, and then fails on them: one line is enough.
+    quietly = warnings.catch_warnings(action="ignore")
+    with torch.device("meta"), torch.no_grad(), quietly:
         try:
             network = build_model(
                 model.name,
