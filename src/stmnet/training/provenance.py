@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -17,6 +15,7 @@ import torch
 
 from stmnet.data.records import ClipList
 from stmnet.errors import DatasetError
+from stmnet.evaluation.scores import digest_of_clips
 from stmnet.files import whole_file
 from stmnet.training.recipe import Recipe
 
@@ -34,7 +33,10 @@ def describe_run(
     A session is one of the times that it ran. Raises `DatasetError` where the data are not those
     of the sessions before.
     """
-    data = {split: describe_list(clip_list, recipe.data.root) for split, clip_list in lists.items()}
+    data = {
+        split: {"clips": len(clip_list.clips), "digest": digest_of_clips(clip_list)}
+        for split, clip_list in lists.items()
+    }
     if before is not None and before["data"] != data:
         split = next(split for split in data if before["data"][split] != data[split])
         raise DatasetError(
@@ -53,16 +55,6 @@ def describe_run(
     }
     sessions = before["sessions"] if before is not None else []
     return {"recipe": asdict(recipe), "data": data, "sessions": [*sessions, session]}
-
-
-def describe_list(clip_list: ClipList, root: str) -> dict[str, Any]:
-    """The number of clips, and a digest of their paths in `root`, labels and segments, in order."""
-    digest = hashlib.sha256(json.dumps(clip_list.label_names).encode())
-    for clip in clip_list.clips:
-        path = Path(os.path.relpath(clip.video, root)).as_posix()
-        line = json.dumps([path, clip.label, clip.start_frame, clip.end_frame])
-        digest.update(f"\n{line}".encode())
-    return {"clips": len(clip_list.clips), "digest": digest.hexdigest()}
 
 
 def commit_of(folder: Path) -> str | None:

@@ -1,0 +1,39 @@
+"""A run goes on with the lists of clips that it was started with, wherever they stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stmnet.data.records import Clip, ClipList
+from stmnet.errors import DatasetError
+from stmnet.evaluation.scores import digest_of_clips
+from stmnet.training.provenance import describe_run
+from stmnet.training.recipe import DataRecipe, Recipe
+
+
+def clips_in(root: Path) -> ClipList:
+    names = ("left/a.mp4", "left/b.mp4", "right/a.mp4")
+    clips = tuple(Clip(root / name, place // 2, place) for place, name in enumerate(names))
+    return ClipList(clips, ("left", "right"))
+
+
+def test_moved_data_are_the_same_and_an_altered_list_is_refused() -> None:
+    recipe = Recipe(data=DataRecipe(root="/data/set"))
+    lists = {"train": clips_in(Path("/data/set")), "validation": clips_in(Path("/data/set"))}
+    before = describe_run(recipe, lists, num_processes=1, before=None)
+    told = before["data"]["validation"]
+    assert told == {"clips": 3, "digest": digest_of_clips(lists["validation"])}, "as scores say it"
+
+    moved_recipe = Recipe(data=DataRecipe(root="/disk/copy"))
+    moved = dict.fromkeys(lists, clips_in(Path("/disk/copy")))
+    again = describe_run(moved_recipe, moved, num_processes=1, before=before)
+    assert len(again["sessions"]) == 2
+
+    first, *others = lists["validation"].clips
+    altered = replace(lists["validation"], clips=(replace(first, end_frame=9), *others))
+    message = "the validation list is not what the run was started with .3 clips, and 3 then"
+    with pytest.raises(DatasetError, match=message):
+        describe_run(recipe, lists | {"validation": altered}, num_processes=1, before=before)
