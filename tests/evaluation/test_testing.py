@@ -101,6 +101,29 @@ def test_several_runs_are_tested_each_on_its_data(
 
 
 @pytest.mark.slow
+def test_checkpoints_of_one_folder_have_pages_of_their_own(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(
+        runs[0], tmp_path / "run", ignore=shutil.ignore_patterns("scores", "*.html")
+    )
+    recognizer = load("motion")
+    recognizer.network.fc.weight.data.neg_()
+    checkpoints = [run / "model.safetensors", recognizer.save(run / "worse.safetensors")]
+    of_run = tell(capsys, run)
+    told = tell(capsys, *checkpoints)["tests"]
+    assert [test["report"] for test in told] == [
+        str(run / f"report-{checkpoint.name}.html") for checkpoint in checkpoints
+    ]
+    assert of_run["report"] == str(run / "report.html")
+    assert of_run["top1"] == told[0]["top1"] > told[1]["top1"]
+    for test in (of_run, *told):
+        page = Path(test["report"]).read_text()
+        assert f"<dd>{test['checkpoint']}</dd>" in page
+        assert f"{100 * test['top1']:.1f}" in page
+
+
+@pytest.mark.slow
 def test_one_run_gives_a_table_of_classes_and_pairs(
     runs: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

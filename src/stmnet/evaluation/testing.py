@@ -47,8 +47,9 @@ class TestOptions:
     """What a test is asked for. `views` is as `ViewPlan.parse` takes it.
 
     `dataset` and `root` default to those of the run's recipe, which also says which clips to
-    leave out; `report` to report.html and `scores` to a file in the run's folder; `device` to the
-    GPU where there is one, `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
+    leave out; `report` to report.html in the run's folder, or report-NAME.html there for its file
+    NAME; `scores` to a file in the run's folder; `device` to the GPU where there is one,
+    `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
 
     A clip that cannot be read ends a test. `unreadable` are those that training found to be so, by
     their number in the list, with the reason; they are left out.
@@ -203,10 +204,15 @@ class Test:
                     "Scores": str(self.kept.path),
                 },
             ),
-            self.options.report or self.run / "report.html",
+            self.options.report or self._default_page(),
         )
         metrics = summarise(probabilities, result.targets)
         return TestOutcome(self, probabilities, result.targets, metrics, page)
+
+    def _default_page(self) -> Path:
+        # report.html is the run's own page: that of a checkpoint in its folder stands beside it.
+        of_checkpoint = "" if self.checkpoint == self.run else f"-{self.checkpoint.name}"
+        return self.run / f"report{of_checkpoint}.html"
 
 
 def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
