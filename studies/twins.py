@@ -37,6 +37,7 @@ from studies.runs import (
     study_parser,
     where_and_when,
 )
+from studies.so_far import first_seeds
 from studies.tables import cell, difference, each_seed, table
 
 NAME = "twins"
@@ -119,20 +120,26 @@ def lambda_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> st
 def main() -> None:
     arguments = study_parser(__doc__).parse_args()
     work = arguments.work
-    if not arguments.pages:
+    planned = planned_runs(work)
+    if arguments.pages:
+        clips, outcomes = recorded(NAME)
+    else:
         generate(work)
         test = partial(test_on_motion, work=work)
-        outcomes = finish_all(
-            planned_runs(work), work, test, only=arguments.only, so_far=arguments.so_far
-        )
+        outcomes = finish_all(planned, work, test, only=arguments.only, so_far=arguments.so_far)
         if arguments.only:
             return
-        record(NAME, COMMAND, test_clips(work), outcomes)
-    clips, outcomes = recorded(NAME)
+        clips = test_clips(work)
+    shown = first_seeds(
+        outcomes, planned, optional=[f"stm-lambda_{weight}" for weight in OTHER_LAMBDAS]
+    )
+    schemes = f"{schemes_table(clips, shown)}\n{where_and_when(shown, planned)}"
+    lambdas = lambda_table(clips, shown)
+    if not arguments.pages:
+        record(NAME, COMMAND, clips, outcomes)
     page = ROOT / "docs" / "results.md"
-    made = where_and_when(outcomes, planned_runs(work))
-    put_table(page, "studies.twins", f"{schemes_table(clips, outcomes)}\n{made}")
-    put_table(page, "studies.twins lambda", lambda_table(clips, outcomes))
+    put_table(page, "studies.twins", schemes)
+    put_table(page, "studies.twins lambda", lambdas)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from studies.runs import (
     study_parser,
     where_and_when,
 )
-from studies.tables import cell, each_seed, table
+from studies.so_far import first_seeds
+from studies.tables import cell, difference, each_seed, table
 
 NAME = "two_processes"
 COMMAND = "python -m studies.two_processes"
@@ -64,6 +65,11 @@ def test_on_demo(run: Run, recognizer: Recognizer, work: Path) -> Answers:
     return {"ordered": answers_to(recognizer, read_split("motion", data_root(work), "test"))}
 
 
+def test_clips(work: Path) -> dict[str, list[Any]]:
+    """The columns of the test list."""
+    return {"label": [clip.label for clip in read_split("motion", data_root(work), "test").clips]}
+
+
 def processes_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
     """Both, each seed, and the difference."""
     correct = correct_by_scheme(outcomes, clips)
@@ -71,7 +77,7 @@ def processes_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) ->
     rows = [
         ["1 process", cell(one), each_seed(one)],
         ["2 processes", cell(two), each_seed(two)],
-        ["*difference*", cell(two - one, signed=True), ""],
+        ["*difference*", cell(difference(two, one), signed=True), ""],
     ]
     return table(["STM", "top-1", "each seed"], rows)
 
@@ -79,18 +85,20 @@ def processes_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) ->
 def main() -> None:
     arguments = study_parser(__doc__).parse_args()
     work = arguments.work
-    if not arguments.pages:
+    planned = planned_runs(work)
+    if arguments.pages:
+        clips, outcomes = recorded(NAME)
+    else:
         generate_with_progress(data_root(work), seed=0, clips_per_class=SplitSizes())
         test = partial(test_on_demo, work=work)
-        outcomes = finish_all(
-            planned_runs(work), work, test, only=arguments.only, so_far=arguments.so_far
-        )
+        outcomes = finish_all(planned, work, test, only=arguments.only, so_far=arguments.so_far)
         if arguments.only:
             return
-        labels = [clip.label for clip in read_split("motion", data_root(work), "test").clips]
-        record(NAME, COMMAND, {"label": labels}, outcomes)
-    clips, outcomes = recorded(NAME)
-    text = f"{processes_table(clips, outcomes)}\n{where_and_when(outcomes, planned_runs(work))}"
+        clips = test_clips(work)
+    shown = first_seeds(outcomes, planned)
+    text = f"{processes_table(clips, shown)}\n{where_and_when(shown, planned)}"
+    if not arguments.pages:
+        record(NAME, COMMAND, clips, outcomes)
     put_table(ROOT / "docs" / "studies.md", "studies.two_processes", text)
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
-from studies import runs
+from studies import real_video, runs, twins, two_processes
 from studies.lists import split_by_recording, write_lists
 from studies.motion import correct_by_scheme
 from studies.real_video import InReverse, answers, room_table
 from studies.runs import Outcome, Run, finish_all, record, recorded
+from studies.so_far import first_seeds
 from studies.tables import cell, class_mean, crossed_interval, difference, each_seed, table
 
 from stmnet.data.datasets import read_split
@@ -160,6 +167,157 @@ def test_written_lists_are_read_as_they_were_meant(tmp_path: Path) -> None:
     assert set(few) <= set(read["train"].clips)
 
 
+# ---- unfinished studies ----
+
+
+@dataclass
+class Study:
+    """A study whose clips and runs are made up: two clips a run, of labels 0 and 1."""
+
+    work: Path
+    main: Callable[[], None]
+    planned: list[Run]
+    page: Path
+    record: Path
+
+    def keep(self, is_done: Callable[[Run], bool], is_right: Callable[[Run], bool]) -> None:
+        """Leave on the disk what the runs that are done would have left."""
+        folder = self.work / "results"
+        folder.mkdir(parents=True)
+        for run in filter(is_done, self.planned):
+            given = [0, 1] if is_right(run) else [1, 0]
+            made = outcome("", 0, {"ordered": given, "reversed": given})
+            plain = asdict(made) | {"run": asdict(run)}
+            (folder / f"{run.name}.json").write_text(json.dumps(plain))
+
+    def rows(self) -> dict[str, list[str]]:
+        """The cells of the page's rows, intervals left out, by what a row is first called."""
+        lines = [line for line in self.page.read_text().splitlines() if line.startswith("|")]
+        cells = [[cell.strip().partition(" [")[0] for cell in x.split("|")[1:-1]] for x in lines]
+        # Of rows that are called the same, the first network's.
+        return {next(filter(None, row), ""): row for row in reversed(cells)}
+
+
+PAGES = {
+    "twins": ("results.md", ("studies.twins", "studies.twins lambda")),
+    "two_processes": ("studies.md", ("studies.two_processes",)),
+    "ucf": ("studies.md", ("studies.real_video ucf",)),
+    "room": ("studies.md", ("studies.real_video room",)),
+}
+
+
+def made_up(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    def clips(num_folds: int = 1) -> dict[str, list[Any]]:
+        groups = [f"{fold}{place}" for fold in range(num_folds) for place in "ab"]
+        return {"label": [0, 1] * num_folds, "recording": groups, "group": groups}
+
+    work = tmp_path / "work"
+    module: ModuleType
+    if name in real_video.STUDIES:
+        module, arguments = real_video, [name]
+        _, plan, test, _, table = real_video.STUDIES[name]
+        test_clips = clips(real_video.NUM_FOLDS if name == "room" else 1)
+        unmade = (lambda *_: None, plan, test, lambda _: test_clips, table)
+        monkeypatch.setitem(real_video.STUDIES, name, unmade)
+        planned = plan(work)
+    else:
+        module, arguments = {"twins": twins, "two_processes": two_processes}[name], []
+        generates = "generate" if name == "twins" else "generate_with_progress"
+        monkeypatch.setattr(module, generates, lambda *_, **__: None)
+        monkeypatch.setattr(module, "test_clips", lambda _: clips(), raising=False)
+        planned = module.planned_runs(work)
+    page, marks = PAGES[name]
+    (tmp_path / "docs").mkdir()
+    text = "".join(f"<!-- {mark}: table -->\n<!-- {mark}: end -->\n" for mark in marks)
+    (tmp_path / "docs" / page).write_text(text)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["study", *arguments, "--so-far", "--work", str(work)])
+    return Study(work, module.main, planned, tmp_path / "docs" / page, tmp_path / f"{name}.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("twins", "tsm-plain_twice-seed0"),
+        ("two_processes", "stm-processes_2-seed0"),
+        ("ucf", "ucf-scratch-seed0"),
+        ("room", "room-tsn-fold3-seed0"),
+    ],
+)
+@pytest.mark.parametrize("is_any_done", [True, False])
+def test_too_few_runs_are_said_before_anything_is_recorded(
+    name: str, lacks: str, is_any_done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made_up(name, tmp_path, monkeypatch)
+    study.keep(lambda run: is_any_done and run.name != lacks, lambda run: True)
+    before = study.page.read_text()
+    with pytest.raises(SystemExit) as stop:
+        study.main()
+    message = str(stop.value)
+    assert message.startswith("too few runs: ")
+    assert "\n" not in message
+    assert lacks in message
+    assert ("seed0, " not in message) == is_any_done
+    assert not study.record.exists()
+    assert study.page.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "ahead", "behind", "difference_row"),
+    [
+        ("twins", "stm-twins-", "stm-plain-", "*Twins − plain, equal epochs*"),
+        ("two_processes", "stm-processes_2", "stm-processes_1", "*difference*"),
+        ("ucf", "ucf-pretrained-", "ucf-scratch-", "*difference*"),
+        ("room", "room-stm-", "room-tsn-", "*STM − TSN*"),
+    ],
+)
+def test_an_unfinished_study_compares_the_seeds_that_two_rows_have(
+    name: str,
+    ahead: str,
+    behind: str,
+    difference_row: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One row has a second seed, which is all wrong, where the other has none."""
+    study = made_up(name, tmp_path, monkeypatch)
+
+    def is_done(run: Run) -> bool:
+        # Of the room's other rows a fold of the second seed is done too, which is no whole seed.
+        is_second = run.seed == 1 and (run.name.startswith(ahead) or "-fold0-" in run.name)
+        return (run.seed == 0 or is_second) and "lambda" not in run.name
+
+    study.keep(is_done, lambda run: run.seed == 0 and not run.name.startswith(behind))
+    study.main()
+    rows = study.rows()
+    assert "+100.0" in rows[difference_row]
+    assert any("50.0" in row for row in rows.values())  # of both seeds of the row ahead
+    num_done = sum(map(is_done, study.planned))
+    num_shown = num_done - (2 if name == "room" else 0)
+    assert f"Unfinished: {num_shown} of {len(study.planned)} trainings" in study.page.read_text()
+    assert len(json.loads(study.record.read_text())["runs"]) == num_done
+    if name == "twins":
+        assert rows["0"] == ["0", "not run", "", ""]
+
+
+def test_seeds_after_a_gap_do_not_count() -> None:
+    def runs_of(row: str, seeds: Iterable[int]) -> list[Run]:
+        return [outcome(f"{row}-fold{f}-seed{s}", s, {}).run for s in seeds for f in (0, 1)]
+
+    planned = [*runs_of("a", range(3)), *runs_of("b_fold", range(3))]
+    finished = [Outcome(run, {}, 1.0, {}) for run in planned]
+    assert first_seeds(finished, planned) == finished
+    without = [each for each in finished if each.run.name != "b_fold-fold1-seed1"]
+    expected = [*runs_of("a", range(3)), *runs_of("b_fold", [0])]
+    assert [each.run for each in first_seeds(without, planned)] == expected
+    late = [each for each in finished if each.run.name != "b_fold-fold1-seed0"]
+    with pytest.raises(SystemExit, match=r"too few runs: .* trained: b_fold-fold1-seed0\.$"):
+        first_seeds(late, planned)
+    kept = first_seeds(late, planned, optional=["b_fold"])
+    assert [each.run for each in kept] == runs_of("a", range(3))
+
+
 # ---- runs ----
 
 
@@ -177,7 +335,7 @@ def outcome(name: str, seed: int, given: dict[str, list[int]], seconds: float = 
 def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def finish(run: Run, work: Path, test: runs.Test) -> Outcome:
+    def finish(run: Run, work: Path, output: Path, test: runs.Test) -> Outcome:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(run.name)
@@ -202,7 +360,7 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_run_of_other_settings_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "_finish", lambda run, work, test: outcome("stm-0", 0, {}))
+    monkeypatch.setattr(runs, "_finish", lambda *_: outcome("stm-0", 0, {}))
     finish_all([outcome("stm-0", 0, {}).run], tmp_path, lambda run, recognizer: {})
     other = Run("stm-0", "recipes/r.yaml", ("--a", "2"), 0)
     with pytest.raises(SystemExit, match="of other settings"):
