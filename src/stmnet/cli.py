@@ -111,7 +111,11 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--dataset", help="default: the one of the run's recipe")
     added.add_argument("--root", help="the data set's folder; default: the recipe's")
     added.add_argument("--split", default="test", help="default: test")
-    added.add_argument("--report", type=Path, help="default: report.html in the run's folder")
+    added.add_argument(
+        "--report",
+        type=Path,
+        help="default: report.html in the run's folder, report-NAME.html of a checkpoint in it",
+    )
     added.add_argument(
         "--scores",
         type=Path,

@@ -77,7 +77,7 @@ def score_pieces(
         ),
         batch_size=1,
         num_workers=scoring.num_workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=recognizer.device.type == "cuda",
     )
     videos = iter(loader)
     for piece in pieces:
