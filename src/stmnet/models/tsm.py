@@ -9,9 +9,9 @@ Inside a network frames lie as (N*T, C, H, W) in channels_last, that is N, T, H*
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
@@ -27,39 +27,14 @@ def temporal_shift(frames: Tensor, *, num_frames: int) -> Tensor:
     # (N*T, C, H, W) -> (N, T, H*W, C), a view in channels_last
     clips = frames.permute(0, 2, 3, 1).reshape(-1, num_frames, height * width, channels)
     eighth = channels // 8
-    shifted = _Shift.apply(clips, slice(0, eighth), slice(eighth, 2 * eighth))
+    # Parts that are put together again: written into one tensor instead, autograd would copy the
+    # whole gradient once for each, and the compiler would ask of every element where it is from.
+    from_next, from_last, still = clips.split([eighth, eighth, channels - 2 * eighth], dim=3)
+    from_next = F.pad(from_next[:, 1:], (0, 0, 0, 0, 0, 1))
+    from_last = F.pad(from_last[:, :-1], (0, 0, 0, 0, 1, 0))
+    shifted = torch.cat([from_next, from_last, still], dim=3)
     # (N, T, H*W, C) -> (N*T, C, H, W)
     return shifted.reshape(num_images, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _take_neighbours(clips: Tensor, from_next: slice, from_last: slice) -> Tensor:
-    """Shift two neighbouring slices of channels of (N, T, H*W, C) along T, copying all once."""
-    shifted = torch.empty_like(clips, memory_format=torch.contiguous_format)
-    shifted[:, :-1, :, from_next] = clips[:, 1:, :, from_next]
-    shifted[:, -1, :, from_next] = 0
-    shifted[:, 1:, :, from_last] = clips[:, :-1, :, from_last]
-    shifted[:, 0, :, from_last] = 0
-    still = slice(max(from_next.stop, from_last.stop), None)
-    shifted[..., still] = clips[..., still]
-    return shifted
-
-
-class _Shift(torch.autograd.Function):
-    """`_take_neighbours` with its derivative, which is the shift the other way.
-
-    Left to itself, autograd copies the whole gradient once for every slice that was written: ten
-    times the time on a CPU.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, clips: Tensor, from_next: slice, from_last: slice) -> Tensor:
-        ctx.slices = (from_next, from_last)
-        return _take_neighbours(clips, from_next, from_last)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        from_next, from_last = ctx.slices
-        return _take_neighbours(gradients[0], from_next=from_last, from_last=from_next), None, None
 
 
 class ShiftedConv2d(nn.Conv2d):
