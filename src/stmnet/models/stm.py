@@ -25,7 +25,7 @@ from stmnet.models.stm_variants import (
     OrdinaryTransform,
     Sum,
 )
-from stmnet.models.temporal import convolve_over_time, part_shift
+from stmnet.models.temporal import clips_of, convolve_over_time, frames_of, part_shift
 
 
 class ChannelwiseTemporalConv(nn.Module):
@@ -120,15 +120,13 @@ class CMM(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         features = self.bn(self.reduce(frames))
-        # (N*T, C/r, H, W) -> (N, T, C/r, H, W), views
-        per_clip = features.unflatten(0, (-1, self.num_frames))
-        transformed = self.transform(features).unflatten(0, (-1, self.num_frames))
+        # (N*T, C/r, H, W) -> (N, C/r, T, H*W), views
+        per_clip = clips_of(features, self.num_frames)
+        transformed = clips_of(self.transform(features), self.num_frames)
 
-        motion = torch.zeros_like(features)
-        steps = motion.unflatten(0, (-1, self.num_frames))
-        steps[:, :-1] = per_clip[:, :-1] - transformed[:, 1:]
+        motion = F.pad(per_clip[:, :, :-1] - transformed[:, :, 1:], (0, 0, 0, 1))
 
-        return self.pool(self.restore(motion))
+        return self.pool(self.restore(frames_of(motion, *features.shape[2:])))
 
     def start_from_trained_trunk(self) -> None:
         """Add nothing at first: what the trunk was trained to give stays as it is."""
