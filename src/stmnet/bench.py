@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stmnet import __version__
 from stmnet.errors import StmnetError
-from stmnet.models.optimize import compile_frozen, optimize
+from stmnet.models.optimize import FrozenNetwork, optimize
 from stmnet.models.zoo import build_model
 
 # The first compiles and fills caches; the others let the clock speeds settle.
@@ -123,7 +123,7 @@ def prepare(entry: Entry, mode: Mode, shape: Shape) -> Callable[[], Tensor]:
         else:
             network = network.to(dtype)
             if mode.compiled:
-                compile_frozen(network)
+                network = FrozenNetwork(network)
         clips = torch.randn(
             (shape.batch, entry.frames, 3, shape.size, shape.size),
             generator=torch.Generator().manual_seed(0),

@@ -138,6 +138,17 @@ def test_compiled_it_keeps_its_logits() -> None:
     torch.testing.assert_close(quick(clips()), model(clips()).detach(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_compiled_its_weights_are_constants() -> None:
+    """Seen from outside: what the compiler has laid anew for the CPU's kernels is its own."""
+    quick = optimize(trained("stm_resnet18"), compile=True)
+    logits = quick(clips())
+    for module in quick.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and module.groups == 1:
+            module.weight.data.zero_()
+    torch.testing.assert_close(quick(clips()), logits, rtol=0, atol=0)
+
+
 def test_it_is_a_public_name() -> None:
     assert stmnet.optimize is optimize
     assert "optimize" in stmnet.__all__

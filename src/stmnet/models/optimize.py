@@ -30,6 +30,28 @@ class OptimizedNetwork(nn.Module):
         return logits.float()
 
 
+class FrozenNetwork(nn.Module):
+    """A network that will not change, compiled whole: anything else is an error, not a slow path.
+
+    Its weights are constants from the first call on, laid as the CPU's kernels want them. On a GPU
+    its kernels are launched together, as one CUDA graph.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.compiled = torch.compile(
+            network, fullgraph=True, dynamic=False, options={"triton.cudagraphs": True}
+        )
+
+    @torch.no_grad()
+    def forward(self, clips: Tensor) -> Tensor:
+        # Not an option of `compile`: whether weights are constants is asked while the network is
+        # traced, at the first call with a shape, and options come into force only after that.
+        with torch._inductor.config.patch(freezing=True):
+            logits: Tensor = self.compiled(clips)
+        return logits
+
+
 def optimize(
     model: nn.Module, *, dtype: torch.dtype | Literal["fast"] | None = None, compile: bool = False
 ) -> nn.Module:
@@ -49,7 +71,7 @@ def optimize(
         dtype = fast_dtype(next((p.device for p in network.parameters()), torch.device("cpu")))
     cast(network, dtype or torch.float32)
     if compile:
-        compile_frozen(network)
+        network = FrozenNetwork(network)
     return OptimizedNetwork(network, dtype or torch.float32).eval()
 
 
@@ -84,13 +106,3 @@ def cast(network: nn.Module, dtype: torch.dtype) -> None:
     for module in network.modules():
         if isinstance(module, NORMS):
             module.float()
-
-
-def compile_frozen(network: nn.Module) -> None:
-    """Compile a network that will not change, whole: anything else is an error, not a slow path.
-
-    Its weights become constants, laid as the CPU's kernels want them. On a GPU its kernels are
-    launched together, as one CUDA graph.
-    """
-    options: dict[str, str | int | bool] = {"freezing": True, "triton.cudagraphs": True}
-    network.compile(fullgraph=True, dynamic=False, options=options)
