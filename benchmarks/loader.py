@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from stmnet.data.clips import Sample, TrainingClips, TrainingLoader
 from stmnet.data.records import Clip, ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.memory import keep_freed_memory
 from stmnet.training.recipe import AugmentationRecipe, DataRecipe
 from stmnet.video.frames import find_videos
 
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--docs", type=Path, help="write the JSON, figure and table here")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `stmnet` does
     torch.set_num_threads(1)
 
     videos = find_videos([arguments.videos])

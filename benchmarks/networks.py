@@ -22,6 +22,7 @@ from typing import Any
 from pages import put_table, save_json
 
 from stmnet.bench import Entry, Mode, Shape, Speed, bench, machine, num_threads
+from stmnet.memory import keep_freed_memory
 
 COMMAND = "python benchmarks/networks.py"
 STM = Entry("stm_resnet50", 8)
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="write the JSON here, into figures/")
     parser.add_argument("--add", action="store_true", help="to the rows that the JSON has")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `stmnet` does
 
     others = [e for e in OTHERS if arguments.models is None or e.model in arguments.models]
     rows: list[Row] = []

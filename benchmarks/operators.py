@@ -21,6 +21,7 @@ from pages import put_table, save_json
 from torch import Tensor, nn
 
 from stmnet.bench import machine, measure_in_turn, num_threads
+from stmnet.memory import keep_freed_memory
 from stmnet.models.stm import CMM, ChannelwiseTemporalConv
 
 COMMAND = "python benchmarks/operators.py"
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--docs", type=Path, help="write the JSON and the table of speed.md here")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `stmnet` does
 
     with num_threads(arguments.threads), torch.inference_mode():
         facts = machine("cpu") | {"rounds": arguments.rounds}

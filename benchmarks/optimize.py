@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 import stmnet
 from stmnet.bench import machine, measure_in_turn, num_threads
+from stmnet.memory import keep_freed_memory
 from stmnet.models import resnet
 from stmnet.models.stm import CSTM, ChannelwiseTemporalConv
 
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--docs", type=Path, help="write the JSON here, into figures/")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `stmnet` does
 
     network = calibrated_network()
     clips = random_clips(1)

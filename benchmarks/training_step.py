@@ -32,6 +32,7 @@ from decode import median_ratio
 from pages import put_table, save_json
 
 from stmnet.bench import machine, measure_in_turn, num_threads, waiting
+from stmnet.memory import keep_freed_memory
 from stmnet.models.zoo import build_model
 
 COMMAND = "python benchmarks/training_step.py"
@@ -58,6 +59,7 @@ def main() -> None:
         if arguments.memory_of:
             print(peak_memory(arguments.memory_of, arguments.batch[0], arguments.device))
             return
+        keep_freed_memory()  # as `stmnet` does
         facts = machine(arguments.device) | {
             "frames": NUM_FRAMES,
             "size": SIZE,

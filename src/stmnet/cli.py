@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stmnet import __version__
 from stmnet.errors import DatasetError, StmnetError, Stopped
+from stmnet.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if overrides and arguments.verb != "train":
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     arguments.overrides = overrides
+    keep_freed_memory()
     try:
         code: int = arguments.run(arguments)
     except StmnetError as error:

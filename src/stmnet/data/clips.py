@@ -7,10 +7,8 @@ number: the same sample comes whatever the number of workers, and after a resume
 from __future__ import annotations
 
 import atexit
-import ctypes
 import signal
 import weakref
-from contextlib import suppress
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -31,6 +29,7 @@ from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedB
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
+from stmnet.memory import hand_back_freed_memory
 
 BATCHES_A_TRIM = 16
 _batches_collated = count(1)
@@ -159,7 +158,7 @@ class EvaluationClips(Dataset[Sample]):
 def collate(samples: list[Sample]) -> Batch:
     """Stack the samples that could be read; carry along why the others could not."""
     if get_worker_info() is not None and next(_batches_collated) % BATCHES_A_TRIM == 0:
-        _return_free_memory()
+        hand_back_freed_memory()
     frames = [sample.frames for sample in samples if sample.frames is not None]
     labels = [sample.label for sample in samples if sample.frames is not None]
     colors = [sample.colors for sample in samples if sample.colors is not None]
@@ -170,13 +169,6 @@ def collate(samples: list[Sample]) -> Batch:
         unreadable={s.number: s.unreadable for s in samples if s.unreadable is not None},
         remarks=tuple(remark for sample in samples for remark in sample.remarks),
     )
-
-
-def _return_free_memory() -> None:
-    # Decoders' buffers of ever other sizes leave holes that glibc keeps: a worker would grow to
-    # several times what it uses. Other systems' libraries have no such function.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _stack(frames: list[Tensor]) -> Tensor:
