@@ -26,6 +26,7 @@ from stmnet.evaluation.history import read_history
 from stmnet.evaluation.testing import HISTORY
 from stmnet.evaluation.views import score_center_views
 from stmnet.files import whole_file
+from stmnet.memory import keep_freed_memory
 from stmnet.recognizer import Recognizer, load
 from stmnet.training.recipe import load_recipe
 from stmnet.training.resuming import can_resume
@@ -104,6 +105,7 @@ def finish_all(
     With `only`, no more than those whose names begin with one of its words; `so_far` leaves out
     those that have not been. What training prints goes to WORK/logs. Raises `StmnetError`.
     """
+    keep_freed_memory()  # as `stmnet` does
     outcomes = []
     for run in runs:
         if only and not run.name.startswith(tuple(only)):

@@ -268,7 +268,12 @@ def test_too_few_runs_are_said_before_anything_is_recorded(
     [
         ("twins", "stm-twins-", "stm-plain-", "*Twins − plain, equal epochs*"),
         ("two_processes", "stm-processes_2", "stm-processes_1", "*difference*"),
-        ("ucf", "ucf-pretrained-", "ucf-scratch-", "*difference*"),
+        (
+            "ucf",
+            "ucf-probed-",
+            "ucf-scratch-",
+            "*partial ImageNet weights, a linear probe first − from scratch*",
+        ),
         ("room", "room-stm-", "room-tsn-", "*STM − TSN*"),
     ],
 )
