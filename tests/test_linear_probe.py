@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from conftest import VideoWriter
 from safetensors.torch import save_file
 from studies.linear_probe import FLOOR, PENALTY, fit, probed_start
 from torch import Tensor
@@ -33,12 +34,13 @@ def test_the_fit_is_where_the_gradient_of_its_objective_is_zero() -> None:
     torch.testing.assert_close(surplus.sum(0), torch.zeros(3), rtol=0, atol=1e-4)
 
 
-def test_stm_starts_as_the_probed_tsn(movie: Path, tmp_path: Path) -> None:
+def test_stm_starts_as_the_probed_tsn(make_video: VideoWriter, tmp_path: Path) -> None:
     """Features of a plain ResNet and the fitted classifier, by hand, beside the network."""
     torch.manual_seed(0)
     tsn = build_model("tsn_resnet18", num_classes=2, num_frames=8).eval()
     weights = {name: t for name, t in tsn.state_dict().items() if not name.startswith("fc.")}
     save_file(weights, tmp_path / "trunk.safetensors")
+    movie = make_video("movie.mp4", num_frames=16)
     clips = ClipList((Clip(movie, 0), Clip(movie, 1, start_frame=4)), ("first", "second"))
     stm = build_model("stm_resnet18", num_classes=2, num_frames=8).eval()
     stm.load_state_dict(probed_start(tmp_path / "trunk.safetensors", clips))
