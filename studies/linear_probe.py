@@ -46,7 +46,7 @@ def probed_start(weights: Path, clip_list: ClipList) -> dict[str, Tensor]:
         if isinstance(module, ChannelwiseTemporalConv):
             nn.init.dirac_(module.weight.data.squeeze(-1), groups=module.channels)
     stm.fc.weight.data, stm.fc.bias.data = fit(features.flatten(0, 1), labels, num_classes)
-    return stm.state_dict()
+    return {name: tensor.contiguous() for name, tensor in stm.state_dict().items()}
 
 
 def trunk_of(name: str, weights: Path, num_classes: int) -> nn.Module:

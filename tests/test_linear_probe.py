@@ -1,11 +1,10 @@
-"""The probe that a study starts from: the optimum of its objective, and an STM that answers as it."""
+"""The probe that a study starts from: its optimum, and an STM that answers as it does."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from conftest import VideoWriter
 from safetensors.torch import save_file
 from studies.linear_probe import FLOOR, PENALTY, fit, probed_start
 from torch import Tensor
@@ -14,6 +13,7 @@ from stmnet.data.reading import read_center
 from stmnet.data.records import Clip, ClipList
 from stmnet.data.transforms import Preprocessing
 from stmnet.models.zoo import build_model
+from tests.conftest import VideoWriter
 
 
 def test_the_fit_is_where_the_gradient_of_its_objective_is_zero() -> None:
