@@ -38,7 +38,8 @@ def test_stm_starts_as_the_probed_tsn(make_video: VideoWriter, tmp_path: Path) -
     """Features of a plain ResNet and the fitted classifier, by hand, beside the network."""
     torch.manual_seed(0)
     tsn = build_model("tsn_resnet18", num_classes=2, num_frames=8).eval()
-    weights = {name: t for name, t in tsn.state_dict().items() if not name.startswith("fc.")}
+    trunk = tsn.state_dict().items()
+    weights = {name: t.contiguous() for name, t in trunk if not name.startswith("fc.")}
     save_file(weights, tmp_path / "trunk.safetensors")
     movie = make_video("movie.mp4", num_frames=16)
     clips = ClipList((Clip(movie, 0), Clip(movie, 1, start_frame=4)), ("first", "second"))
