@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.autograd import gradcheck
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
 
 from stmnet.models.stm import (
     CMM,
@@ -140,3 +142,41 @@ def test_gradients_of_both_modules_by_input_and_weights(stride: int) -> None:
             return torch.func.functional_call(module, parameters, (inputs,))
 
         assert gradcheck(run, (frames, *module.parameters()))
+
+
+@pytest.mark.parametrize("is_autocast", [False, True])
+def test_cstm_does_not_keep_what_its_temporal_convolution_gave(is_autocast: bool) -> None:
+    module = CSTM(16, 8, num_frames=4)
+    nn.init.normal_(module.temporal.weight)
+    frames = torch.randn(8, 16, 6, 5, requires_grad=True)
+    given = []
+    module.temporal.register_forward_hook(lambda _m, _i, out: given.append(weakref.ref(out)))
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_autocast):
+        result = module(frames)
+        plain = F.conv2d(
+            ChannelwiseTemporalConv.forward(module.temporal, frames), module.weight, padding=1
+        )
+    assert given[0]() is None
+    leaves = (frames, module.temporal.weight, module.weight)
+    expected = torch.autograd.grad(plain.square().sum(), leaves)
+    gradients = torch.autograd.grad(result.square().sum(), leaves)
+    assert all(map(torch.equal, gradients, expected))
+
+
+def test_weights_lent_for_one_call_are_those_of_its_backward() -> None:
+    """As in `torch.func.functional_call`, when the module's own are back before the backward."""
+    module = randomize(CSTM(16, 4, num_frames=3))
+    frames = torch.randn(3, 16, 3, 2, dtype=torch.float64)
+    lent = {name: torch.randn_like(p).requires_grad_() for name, p in module.named_parameters()}
+    result = torch.func.functional_call(module, lent, (frames,))
+    gradients = torch.autograd.grad(result.square().sum(), [*lent.values()])
+
+    module.load_state_dict(lent)
+    expected = torch.autograd.grad(module(frames).square().sum(), [*module.parameters()])
+    assert all(map(torch.equal, gradients, expected))
+
+
+def test_gradients_of_gradients() -> None:
+    module = randomize(CSTM(16, 4, num_frames=3))
+    frames = torch.randn(3, 16, 3, 2, dtype=torch.float64, requires_grad=True)
+    assert gradgradcheck(lambda inputs: module(inputs).square(), (frames,))

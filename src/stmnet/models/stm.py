@@ -25,7 +25,13 @@ from stmnet.models.stm_variants import (
     OrdinaryTransform,
     Sum,
 )
-from stmnet.models.temporal import clips_of, convolve_over_time, frames_of, part_shift
+from stmnet.models.temporal import (
+    clips_of,
+    computed_anew_in_backward,
+    convolve_over_time,
+    frames_of,
+    part_shift,
+)
 
 
 class ChannelwiseTemporalConv(nn.Module):
@@ -49,7 +55,9 @@ class ChannelwiseTemporalConv(nn.Module):
         return f"{self.channels}, num_frames={self.num_frames}"
 
 
-def temporal_conv(channels: int, *, num_frames: int, options: STMOptions) -> nn.Module:
+def temporal_conv(
+    channels: int, *, num_frames: int, options: STMOptions
+) -> ChannelwiseTemporalConv | OrdinaryTemporalConv | LowFrequency:
     """Eq. 1 by `kernels` (Table 8) and `cstm_temporal` (Table 10)."""
     if options.kernels == "frequency":
         return LowFrequency(channels, num_frames=num_frames)
@@ -79,7 +87,12 @@ class CSTM(nn.Conv2d):
         self.temporal = temporal_conv(in_channels, num_frames=num_frames, options=options)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return super().forward(self.temporal(frames))
+        temporal = self.temporal
+        features = temporal(frames)
+        # A whole feature map, which no plain block keeps for its backward.
+        again = partial(convolve_over_time, frames, temporal.weight, temporal.num_frames)
+        with computed_anew_in_backward(features, again):
+            return super().forward(features)
 
 
 def cstm(

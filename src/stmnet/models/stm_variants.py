@@ -27,6 +27,8 @@ class OrdinaryTemporalConv(nn.Module):
 class LowFrequency(nn.Module):
     """Eq. 1 with its kernels fixed at [0, 1, 1] (Table 8): a frame plus the next, Eq. 7's F[0]."""
 
+    weight: Tensor
+
     def __init__(self, channels: int, *, num_frames: int) -> None:
         super().__init__()
         self.num_frames = num_frames
@@ -35,7 +37,7 @@ class LowFrequency(nn.Module):
         self.register_buffer("weight", kernels, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.get_buffer("weight"), self.num_frames)
+        return convolve_over_time(frames, self.weight, self.num_frames)
 
 
 class ChannelwiseCSTM(nn.Module):

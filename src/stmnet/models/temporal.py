@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 
 def clips_of(frames: Tensor, num_frames: int) -> Tensor:
@@ -36,6 +41,34 @@ def convolve_over_time(
     groups = clips.shape[1] // kernels.shape[1]
     clips = F.conv2d(clips, kernels, bias, padding=(1, 0), groups=groups)
     return frames_of(clips, *frames.shape[2:])
+
+
+def computed_anew_in_backward(
+    tensor: Tensor, compute: Callable[[], Tensor]
+) -> AbstractContextManager[None]:
+    """Operators that run within do not keep `tensor` for their backward: `compute` gives it again.
+
+    It does so in the same precision, so that the gradients are the same. A compiler decides for
+    itself what it keeps.
+    """
+    if not tensor.requires_grad or tensor.is_meta or torch.compiler.is_compiling():
+        return nullcontext()
+    device = tensor.device.type
+    dtype = torch.get_autocast_dtype(device)
+    is_autocast = torch.is_autocast_enabled(device)
+    # autograd holds on to `pack`, and through it would to the tensor
+    to_drop = weakref.ref(tensor)
+
+    def pack(used: Tensor) -> Tensor | None:
+        return None if used is to_drop() else used
+
+    def unpack(kept: Tensor | None) -> Tensor:
+        if kept is not None:
+            return kept
+        with torch.autocast(device, dtype=dtype, enabled=is_autocast):
+            return compute()
+
+    return saved_tensors_hooks(pack, unpack)
 
 
 def part_shift(channels: int) -> Tensor:
