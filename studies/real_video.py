@@ -33,6 +33,7 @@ from stmnet.data.datasets.lists import read_text
 from stmnet.data.datasets.ucf101 import parse_class_index, parse_ucf101
 from stmnet.data.prepare import prepare
 from stmnet.data.records import ClipList
+from stmnet.files import whole_file
 from stmnet.recognizer import Recognizer
 from stmnet.video.transcode import Shape
 from studies.linear_probe import probed_start
@@ -77,7 +78,7 @@ STARTS = {
 }
 
 
-def prepare_ucf(work: Path, shared: Path) -> None:
+def prepare_trunk(work: Path, shared: Path) -> None:
     """Small copies of the clips, the lists of official split 01, and the weights to start from."""
     videos, lists = shared / "videos" / "ucf101", shared / "annotations" / "ucf101"
     prepare("folder", videos, work / "ucf" / "videos", shape=Shape(key_frame_interval=4))
@@ -87,10 +88,18 @@ def prepare_ucf(work: Path, shared: Path) -> None:
     if not weights.is_file():
         folded = shared / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
         frames = middle_frames([videos / row.video for row in train])
-        save_file(restore(folded, frames), weights)
-    probed = work / "ucf" / "probed.safetensors"
+        with whole_file(weights) as unfinished:
+            save_file(restore(folded, frames), unfinished)
+
+
+def prepare_ucf(work: Path, shared: Path) -> None:
+    """What `prepare_trunk` makes, and from it the third start's weights."""
+    prepare_trunk(work, shared)
+    weights, probed = work / "partial_imagenet.safetensors", work / "ucf" / "probed.safetensors"
     if not probed.is_file():
-        save_file(probed_start(weights, read_split("folder", work / "ucf", "train")), probed)
+        start = probed_start(weights, read_split("folder", work / "ucf", "train"))
+        with whole_file(probed) as unfinished:
+            save_file(start, unfinished)
 
 
 def ucf_rows(lists: Path, name: str, videos: Path) -> list[Row]:
@@ -172,7 +181,7 @@ class InReverse(nn.Module):
 
 def prepare_room(work: Path, shared: Path) -> None:
     """Small copies of the recordings, and the lists of the folds."""
-    prepare_ucf(work, shared)  # whose weights these networks start from
+    prepare_trunk(work, shared)  # whose weights these networks start from
     videos = shared / "videos" / "room"
     prepare("folder", videos, work / "room" / "videos", shape=Shape(128, key_frame_interval=4))
     segments = videos / "segments.csv"

@@ -29,7 +29,7 @@ from stmnet.files import whole_file
 from stmnet.memory import keep_freed_memory
 from stmnet.recognizer import Recognizer, load
 from stmnet.training.recipe import load_recipe
-from stmnet.training.resuming import can_resume
+from stmnet.training.resuming import resumes_or_starts_over
 from stmnet.training.run import LAST_CHECKPOINT, train
 
 ROOT = Path(__file__).parents[1]
@@ -146,11 +146,11 @@ def _finish(run: Run, work: Path, output: Path, test: Test) -> Outcome:
 
 def _train(run: Run, output: Path) -> None:
     recipe = load_recipe(ROOT / run.recipe, run.words(output))
-    train(recipe, resume=can_resume(output))
+    train(recipe, resume=resumes_or_starts_over(output))
 
 
 def _torchrun(run: Run, output: Path) -> list[str]:
-    resume = ["--resume"] if can_resume(output) else []
+    resume = ["--resume"] if resumes_or_starts_over(output) else []
     return [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"),
         *("--nproc-per-node", str(run.processes), str(Path(sys.executable).with_name("stmnet"))),

@@ -89,7 +89,7 @@ def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     from stmnet.training.recipe import load_recipe
-    from stmnet.training.resuming import can_resume
+    from stmnet.training.resuming import resumes_or_starts_over
     from stmnet.training.run import RUN_WEIGHTS, train
 
     recipe = load_recipe(
@@ -98,4 +98,4 @@ def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     )
     if (output / RUN_WEIGHTS).is_file():
         return output
-    return train(recipe, resume=can_resume(output))
+    return train(recipe, resume=resumes_or_starts_over(output))

@@ -15,7 +15,8 @@ def keep_freed_memory() -> None:
 
     Else the large pieces of feature maps go back to the system at every step, and it clears each
     page of them before it lends them again (docs/speed.md has what that costs). From this call on
-    a process holds its peak until it ends.
+    a process holds its peak until it ends. What other threads than the first one make lies apart:
+    they keep nothing.
     """
     libc = glibc()
     if libc is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,29 @@ def test_what_may_be_meant_for_validation_is_not_passed_over(
     expected = f"train{ending} with validation{ending} (or val{ending}), test{ending} or both. "
     assert str(error.value).startswith(f"{tmp_path}: found {found}; expected {expected}")
     assert "\n" not in str(error.value)
+
+
+def test_tables_beside_folders_of_all_splits_are_no_lists(tmp_path: Path) -> None:
+    touch(tmp_path, "train/wave/1.mp4", "val/wave/2.mp4")
+    for name in ("labels.csv", "notes.csv"):
+        (tmp_path / name).write_text("no,list\n")
+        assert names(tmp_path, "train") == {"train/wave/1.mp4"}
+        assert names(tmp_path, "validation") == {"val/wave/2.mp4"}
+
+
+def test_a_folder_of_the_system_is_no_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "train/wave/1.mp4", "val/wave/2.mp4", "lost+found/1")
+    scan = os.scandir
+
+    def refuse_one(path: Path) -> object:
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_one)
+    assert names(tmp_path, "train") == {"train/wave/1.mp4"}
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train"])

@@ -18,9 +18,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from stmnet.data.motion import SplitSizes, generate
 from stmnet.errors import CheckpointError, DatasetError, RecipeError, Stopped
 from stmnet.evaluation.history import EpochRecord, read_history
+from stmnet.evaluation.testing import HISTORY
+from stmnet.training.checkpoint import LAST_CHECKPOINT
 from stmnet.training.module import ActionModule
 from stmnet.training.recipe import Recipe, load_recipe
-from stmnet.training.resuming import find_resumption
+from stmnet.training.resuming import find_resumption, holds_a_run, resumes_or_starts_over
 from stmnet.training.run import train
 from tests.training.processes import as_torchrun_does, free_ports, run_apart
 
@@ -268,3 +270,14 @@ def test_other_data_are_refused(folder: Path, whole: Path) -> None:
     recipe = recipe_of(folder, "whole", f"--data.root={folder / 'fewer'}")
     with pytest.raises(DatasetError, match="train list .* .23 clips, and 24 then."):
         train(recipe, resume=True)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_is_started_over(tmp_path: Path) -> None:
+    (tmp_path / HISTORY).write_text("{}\n")
+    assert holds_a_run(tmp_path)
+    assert not resumes_or_starts_over(tmp_path)
+    assert not holds_a_run(tmp_path)
+    (tmp_path / HISTORY).write_text("{}\n")
+    (tmp_path / LAST_CHECKPOINT).touch()
+    assert resumes_or_starts_over(tmp_path)
+    assert (tmp_path / HISTORY).is_file()

@@ -27,14 +27,15 @@ class OptimizedNetwork(nn.Module):
     @torch.no_grad()
     def forward(self, clips: Tensor) -> Tensor:
         logits: Tensor = self.network(clips.to(self.dtype))
-        return logits.float()
+        # a CUDA graph's own result is overwritten at its next call
+        return logits.to(torch.float32, copy=True)
 
 
 class FrozenNetwork(nn.Module):
     """A network that will not change, compiled whole: anything else is an error, not a slow path.
 
-    Its weights are constants from the first call on, laid as the CPU's kernels want them. On a GPU
-    its kernels are launched together, as one CUDA graph.
+    Its weights are constants from the first call with a shape on, laid as the CPU's kernels want
+    them: a copy for each shape. On a GPU its kernels are launched together, as one CUDA graph.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -62,7 +63,8 @@ def optimize(
 
     `dtype`: what weights and features are kept in; "fast" is what this machine is good at
     (`fast_dtype`). `compile`: torch.compile with frozen weights. It works at the first call with a
-    new shape, for up to a minute, and needs a C++ compiler.
+    new shape, for up to a minute, holds a copy of the weights for each, of eight at most, and needs
+    a C++ compiler.
     """
     network = copy.deepcopy(model).eval().requires_grad_(False)
     fold_batch_norms(network)

@@ -44,6 +44,15 @@ def can_resume(output: Path) -> bool:
     return any((output / name).is_file() for name in CHECKPOINTS)
 
 
+def resumes_or_starts_over(output: Path) -> bool:
+    """`can_resume`. Where it cannot, the history of a run that was ended before its first
+    checkpoint goes, and a new run may take its place.
+    """
+    if not can_resume(output):
+        (output / HISTORY).unlink(missing_ok=True)
+    return can_resume(output)
+
+
 def find_resumption(recipe: Recipe) -> Resumption:
     """Choose the newest good checkpoint in the recipe's output.
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +123,8 @@ def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row
     if root.is_file():
         return root.parent, _divided(parse_segments(read_text(root), root, on_wrong))
     found = [name for name in list_folder(root) if name.endswith(".csv")]
-    if not found:
+    folders = {f"{name}/" for name in list_folder(root) if (root / name).is_dir()}
+    if not found or (not _split_names(found, ".csv") and _are_splits(folders)):
         return None
     if len(found) == 1 and not _split_names(found, ".csv"):
         return root, _divided(parse_segments(read_text(root / found[0]), root / found[0], on_wrong))
@@ -140,14 +141,18 @@ def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[R
     folders = [f"{name}/" for name in list_folder(root) if (root / name).is_dir()]
     named = _split_names(folders, "/")
     # A class may be called "train": then it has videos, and no folders of them.
-    are_splits = "train/" in named and len(named) > 1
-    if not are_splits and not any(_holds_classes(root / name) for name in named):
+    if not _are_splits(folders) and not any(_holds_classes(root / name) for name in named):
         return root, _divided(list(_class_rows(root, "", on_wrong)))
     found = [name for name in folders if name in named or _holds_classes(root / name)]
     return root, {
         split: list(_class_rows(root, name, on_wrong))
         for split, name in _parts_among(found, root, "/").items()
     }
+
+
+def _are_splits(folders: Collection[str]) -> bool:
+    """Whether there are a folder for training and one for another split."""
+    return "train/" in folders and len(_split_names(folders, "/")) > 1
 
 
 def _split_names(found: Iterable[str], ending: str) -> list[str]:
@@ -179,11 +184,14 @@ def _parts_among(found: Sequence[str], root: Path, ending: str) -> dict[str, str
 
 def _holds_classes(folder: Path) -> bool:
     """Whether there are videos, or folders of frames, in folders of this one."""
-    return any(
-        is_video(name) or (folder / label / name).is_dir()
-        for label in list_folder(folder)
-        for name in list_folder(folder / label)
-    )
+    try:
+        return any(
+            is_video(name) or (folder / label / name).is_dir()
+            for label in list_folder(folder)
+            for name in list_folder(folder / label)
+        )
+    except PermissionError:  # the system's own, such as lost+found
+        return False
 
 
 def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
