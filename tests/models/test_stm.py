@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 
+from stmnet.models.pointwise import Reduction
 from stmnet.models.stm import (
     CMM,
     CSTM,
@@ -142,6 +143,21 @@ def test_gradients_of_both_modules_by_input_and_weights(stride: int) -> None:
             return torch.func.functional_call(module, parameters, (inputs,))
 
         assert gradcheck(run, (frames, *module.parameters()))
+
+
+def test_the_reduction_is_a_1x1_convolution_with_gradients_and_without() -> None:
+    module = Reduction(16, 3).double()
+    frames = torch.randn(4, 16, 5, 3, dtype=torch.float64, requires_grad=True)
+    product = module(frames.contiguous(memory_format=torch.channels_last))
+    assert product.is_contiguous(memory_format=torch.channels_last)
+    expected = F.conv2d(frames, module.weight)
+    torch.testing.assert_close(product, expected, rtol=0, atol=1e-12)
+    leaves = (frames, module.weight)
+    gradients = torch.autograd.grad(product.square().sum(), leaves)
+    expected_gradients = torch.autograd.grad(expected.square().sum(), leaves)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(module(frames), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("is_autocast", [False, True])

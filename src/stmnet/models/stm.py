@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stmnet.models.pointwise import Reduction
 from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
 from stmnet.models.stm_options import PAPER, STAGES, STMOptions
 from stmnet.models.stm_variants import (
@@ -124,7 +125,7 @@ class CMM(nn.Module):
         super().__init__()
         reduced = max(1, channels // options.reduction)
         self.num_frames = num_frames
-        self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
+        self.reduce = Reduction(channels, reduced)
         self.bn = nn.BatchNorm2d(reduced)
         self.transform = motion_transform(reduced, options=options)
         self.restore = nn.Conv2d(reduced, channels, 1, bias=False)
