@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from stmnet.data.datasets.lists import read_text
 from stmnet.data.datasets.ucf101 import parse_class_index, parse_ucf101
 from stmnet.data.prepare import prepare
 from stmnet.data.records import ClipList
+from stmnet.data.views import CENTER
 from stmnet.files import whole_file
 from stmnet.recognizer import Recognizer
 from stmnet.video.transcode import Shape
@@ -76,6 +78,7 @@ STARTS = {
     "pretrained": "partial ImageNet weights",
     "scratch": "from scratch",
 }
+UCF_VIEWS = {"30": "top-1 by 30 views", CENTER: "top-1 by the centre view"}
 
 
 def prepare_trunk(work: Path, shared: Path) -> None:
@@ -131,8 +134,9 @@ def ucf_runs(work: Path) -> list[Run]:
 
 
 def test_on_ucf(run: Run, recognizer: Recognizer, work: Path) -> Answers:
-    """The answers on the test clips of split 01."""
-    return {"ordered": answers_to(recognizer, read_split("folder", work / "ucf", "test"))}
+    """The answers on the test clips of split 01: by the paper's 30 views, and by the centre one."""
+    clip_list = read_split("folder", work / "ucf", "test")
+    return {views: answers_to(recognizer, clip_list, views) for views in UCF_VIEWS}
 
 
 def ucf_clips(work: Path) -> dict[str, list[Any]]:
@@ -146,16 +150,24 @@ def ucf_clips(work: Path) -> dict[str, list[Any]]:
 
 def ucf_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
     """Top-1 from each start, and the differences from none."""
-    right = {start: correct(clips, of_name(outcomes, f"ucf-{start}-")) for start in STARTS}
-    rows = [
-        [f"STM-18, {words}", cell(right[start], groups=clips["group"]), each_seed(right[start])]
-        for start, words in STARTS.items()
-    ]
+    labels, groups = torch.tensor(clips["label"]), clips["group"]
+    # (seeds, clips) float, by start and views
+    right = {
+        start: {
+            views: (answers(of_name(outcomes, f"ucf-{start}-"), views) == labels).double()
+            for views in UCF_VIEWS
+        }
+        for start in STARTS
+    }
+    rows = []
+    for start, words in STARTS.items():
+        cells = [[cell(by, groups=groups), each_seed(by)] for by in right[start].values()]
+        rows.append([f"STM-18, {words}", *chain(*cells)])
     for start in ("probed", "pretrained"):
-        gain = difference(right[start], right["scratch"])
-        words = f"*{STARTS[start]} − from scratch*"
-        rows.append([words, cell(gain, groups=clips["group"], signed=True), ""])
-    return table(["", "top-1", "each seed"], rows)
+        gains = [difference(right[start][views], right["scratch"][views]) for views in UCF_VIEWS]
+        cells = [[cell(gain, groups=groups, signed=True), ""] for gain in gains]
+        rows.append([f"*{STARTS[start]} − from scratch*", *chain(*cells)])
+    return table(["", *chain(*([words, "each seed"] for words in UCF_VIEWS.values()))], rows)
 
 
 # ---- the room ----
@@ -295,11 +307,6 @@ def answers(outcomes: Sequence[Outcome], shown: str) -> Tensor:
     for outcome in sorted(outcomes, key=lambda outcome: outcome.run.name):
         by_seed.setdefault(outcome.run.seed, []).extend(outcome.answers[shown])
     return torch.tensor([by_seed[seed] for seed in sorted(by_seed)])
-
-
-def correct(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> Tensor:
-    """Which clips were answered right: (seeds, clips) float."""
-    return (answers(outcomes, "ordered") == torch.tensor(clips["label"])).double()
 
 
 STUDIES = {

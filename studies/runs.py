@@ -22,9 +22,10 @@ import torch
 
 from stmnet.bench import machine
 from stmnet.data.records import ClipList
+from stmnet.data.views import CENTER, ViewPlan
 from stmnet.evaluation.history import read_history
 from stmnet.evaluation.testing import HISTORY
-from stmnet.evaluation.views import score_center_views
+from stmnet.evaluation.views import Scoring, score_clips
 from stmnet.files import whole_file
 from stmnet.memory import keep_freed_memory
 from stmnet.recognizer import Recognizer, load
@@ -158,9 +159,10 @@ def _torchrun(run: Run, output: Path) -> list[str]:
     ]
 
 
-def answers_to(recognizer: Recognizer, clip_list: ClipList) -> list[int]:
-    """The label that a network gives each clip, by its centre view."""
-    probabilities, _ = score_center_views(recognizer, clip_list, num_workers=1)
+def answers_to(recognizer: Recognizer, clip_list: ClipList, views: str = CENTER) -> list[int]:
+    """The label that a network gives each clip, by `views` as `stmnet test --views` takes them."""
+    scoring = Scoring(ViewPlan.parse(views), num_workers=1)
+    probabilities, _ = score_clips(recognizer, clip_list, scoring)
     answers: list[int] = probabilities.argmax(dim=1).tolist()
     return answers
 

@@ -186,7 +186,7 @@ class Study:
         folder.mkdir(parents=True)
         for run in filter(is_done, self.planned):
             given = [0, 1] if is_right(run) else [1, 0]
-            made = outcome("", 0, {"ordered": given, "reversed": given})
+            made = outcome("", 0, dict.fromkeys(("ordered", "reversed", "30", "center"), given))
             plain = asdict(made) | {"run": asdict(run)}
             (folder / f"{run.name}.json").write_text(json.dumps(plain))
 

@@ -21,7 +21,7 @@ from stmnet.evaluation.views import (
     Scoring,
     cut_into_pieces,
     mean_over_views,
-    score_center_views,
+    score_clips,
     score_pieces,
 )
 from stmnet.recognizer import Recognizer, load
@@ -116,7 +116,7 @@ def test_the_centre_view_is_the_evaluation_of_training(recognizer: Recognizer) -
     clips = EvaluationClips(clip_list, recognizer.card.preprocessing)
     loader = evaluation_loader(clips, batch_size=16, num_workers=0, pin_memory=False)
     expected = torch.cat([recognizer.probabilities(batch.frames) for batch in loader])
-    probabilities, targets = score_center_views(recognizer, clip_list)
+    probabilities, targets = score_clips(recognizer, clip_list)
     assert torch.equal(probabilities, expected)
     assert targets.tolist() == [3] * 19
 

@@ -30,7 +30,7 @@ from stmnet.evaluation.views import (
     Scoring,
     check_labels,
     mean_over_views,
-    score_center_views,
+    score_clips,
     score_pieces,
     targets_of,
 )
@@ -265,7 +265,7 @@ def test_network(
 
     Raises `VideoError` and `DatasetError` as `score_pieces` does.
     """
-    probabilities, _ = score_center_views(recognizer, clip_list)
+    probabilities, _ = score_clips(recognizer, clip_list)
     return _result(recognizer, clip_list, probabilities, name=name, run=run)
 
 

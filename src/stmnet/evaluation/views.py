@@ -39,14 +39,14 @@ def cut_into_pieces(num_clips: int, plan: ViewPlan) -> list[range]:
     return [range(first, min(first + size, num_clips)) for first in range(0, num_clips, size)]
 
 
-def score_center_views(
-    recognizer: Recognizer, clip_list: ClipList, *, num_workers: int = Scoring.num_workers
+def score_clips(
+    recognizer: Recognizer, clip_list: ClipList, scoring: Scoring = Scoring()
 ) -> tuple[Tensor, Tensor]:
-    """Score the centre view of every clip: probabilities (clips, K) float32 and targets (clips,).
+    """Score every clip by the mean over its views, of which the plain `Scoring` has the centre one:
+    probabilities (clips, K) float32 and targets (clips,).
 
     Raises as `score_pieces`.
     """
-    scoring = Scoring(num_workers=num_workers)
     pieces = cut_into_pieces(len(clip_list.clips), scoring.plan)
     scores = torch.cat(list(score_pieces(recognizer, clip_list, scoring, pieces)))
     return mean_over_views(scores), targets_of(clip_list)
