@@ -200,7 +200,10 @@ def record(name: str, command: str, clips: dict[str, list[Any]], outcomes: list[
 
 def recorded(name: str) -> tuple[dict[str, list[Any]], list[Outcome]]:
     """The columns and the outcomes of studies/results/NAME.json."""
-    content = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    path = RECORDED / f"{name}.json"
+    if not path.is_file():
+        raise SystemExit(f"{path}: not there. Leave out --pages to run the study.")
+    content = json.loads(path.read_text(encoding="utf-8"))
     return content["clips"], [Outcome.from_dict(plain) for plain in content["runs"]]
 
 

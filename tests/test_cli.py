@@ -255,6 +255,15 @@ def test_what_complexity_cannot_count_is_said_in_one_line(
     assert message in err
 
 
+def test_an_error_of_torch_is_said_without_the_stack_of_its_cpp(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = run(capsys, "complexity", "stm_resnet18", "--size", 10**20)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "frame #" not in err
+    assert err.endswith("(--debug shows where)\n")
+
+
 def test_bench_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", "stm_resnet18", "tsn_resnet18", "--size", 32, "--frames", 2, "--rounds", 2]
     code, out, err = run(capsys, *words, "--threads", 1, "--batch", 3, "--json")

@@ -372,6 +372,12 @@ def test_a_run_of_other_settings_is_not_taken_for_it(
         finish_all([other], tmp_path, lambda run, recognizer: {})
 
 
+def test_pages_of_what_was_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RECORDED", tmp_path)
+    with pytest.raises(SystemExit, match="study.json: not there. Leave out --pages"):
+        recorded("study")
+
+
 def test_what_is_recorded_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "RECORDED", tmp_path / "results")
     outcomes = [outcome("a", 0, {"ordered": [1, 0]}), outcome("b", 1, {"ordered": [0, 0]})]

@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
-        reason = " ".join(str(error).split())
+        # torch's messages go on with the stack of its C++.
+        reason = " ".join(str(error).partition("Exception raised from")[0].split())
         return complain(f"{type(error).__name__}: {reason} (--debug shows where)", 1)
     return code
 
