@@ -64,6 +64,10 @@ def finished(folder: Path) -> Path:
     return train(load_recipe(recipe_path, overrides))
 
 
+def signal_handlers() -> list[object]:
+    return [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+
+
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
 
@@ -209,7 +213,9 @@ def test_testing_a_run(finished: Path, capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_the_same_seed_gives_the_same_weights(folder: Path, finished: Path) -> None:
     recipe_path, *overrides = arguments(folder, "again")
+    handlers = signal_handlers()
     assert_same_weights(train(load_recipe(recipe_path, overrides)), finished)
+    assert signal_handlers() == handlers, "what comes after can be stopped again"
 
 
 def start(folder: Path, output: str, *more: str) -> subprocess.Popen[str]:
@@ -307,5 +313,7 @@ def test_unreadable_clips_are_named_and_capped(
     strict = load_recipe(
         recipe_path, [*overrides, str(tmp_path / "strict"), "--data.max_unreadable=1"]
     )
+    handlers = signal_handlers()
     with pytest.raises(VideoError, match="unreadable clip number 2, and data.max_unreadable is 1"):
         train(strict)
+    assert signal_handlers() == handlers

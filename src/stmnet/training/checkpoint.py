@@ -95,7 +95,8 @@ class SaveAndStop(Callback):
 
     Both wait for the end of a step, and all processes do them together. A signal during validation
     ends it; the resumed run validates from the start. SIGUSR1, by which SLURM can announce a job's
-    end, is taken as SIGTERM is. A second signal does what it does without this callback.
+    end, is taken as SIGTERM is. A second signal does what it does without this callback. At the end
+    Lightning puts back what handled signals before it, and before this.
     """
 
     def __init__(self, path: Path, *, minutes: float) -> None:
@@ -152,9 +153,6 @@ class SaveAndStop(Callback):
         self._saved_at = time.monotonic()
         if trainer.validating:
             _validate_again(checkpoint)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._restore_handlers()
 
 
 def _agree(trainer: Trainer, signal_number: int, is_due: bool) -> tuple[int, bool]:
