@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +126,7 @@ def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
         ("predict --model", "text.ckpt", "not a checkpoint"),
         ("predict --model", "text.safetensors", "not a checkpoint"),
         ("predict --model", "folder", "no such file. Give a checkpoint"),
-        ("test", "text.ckpt", "not a checkpoint"),
+        ("test", "text.ckpt", "not a checkpoint of tensors and plain values. Give a .safetensors"),
         ("test", "missing.mp4", "no such file. Give a checkpoint"),
         ("train", "misspelt.yaml", "unknown key 'data.batchsize'. Did you mean 'data.batch_size'?"),
         ("train", "unknown_model.yaml", "'stm_resnet55'. Did you mean 'stm_resnet50'?"),
@@ -245,6 +246,7 @@ def test_complexity_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[s
         ("complexity stm_resnet18 --option modules", "Write NAME=VALUE."),
         ("complexity stm_resnet18 --option widht=3", "Did you mean 'width'?"),
         ("complexity stm_resnet18 --option modules=none --option blocks=1", "Leave blocks out"),
+        ("complexity stm_resnet18 --option width=0", "width is 0. Give at least 1."),
     ],
 )
 def test_what_complexity_cannot_count_is_said_in_one_line(
@@ -253,6 +255,58 @@ def test_what_complexity_cannot_count_is_said_in_one_line(
     code, out, err = run(capsys, *words.split())
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("predict --top 0", "--top: 0 is less than 1"),
+        ("predict --top x", "--top: 'x' is no whole number"),
+        ("prepare motion --out NONE --train -1", "--train: -1 is less than 1"),
+        ("check folder --root NONE --processes 0", "--processes: 0 is less than 1"),
+        ("demo --seed -1", "--seed: -1 is less than 0"),
+    ],
+)
+def test_numbers_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert message in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--short-side 48", "--processes 2"])
+def test_options_of_no_meaning_for_the_motion_set_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str
+) -> None:
+    words = ["prepare", "motion", "--out", tmp_path / "motion", *option.split()]
+    code, out, err = run(capsys, *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert f"{option.split()[0]}: of no meaning" in err
+    assert not (tmp_path / "motion").exists()
+
+
+def test_videos_of_one_name_are_told_by_their_folders(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        shutil.copy(sorted(SAMPLES.glob("*.mp4"))[0], tmp_path / folder / "clip.mp4")
+    code, out, _ = run(capsys, "predict", tmp_path, "--top", 1)
+    shown = [line.split("  ")[0] for line in out.splitlines()[1:]]
+    assert (code, shown) == (0, [str(tmp_path / folder / "clip.mp4") for folder in "ab"])
+
+
+def test_who_reads_no_further_hears_no_complaint() -> None:
+    command = [STMNET, "predict", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.wait(), err) == (128 + signal.SIGPIPE, "")
 
 
 def test_an_error_of_torch_is_said_without_the_stack_of_its_cpp(

@@ -115,7 +115,7 @@ def test_one_frame_shows_no_motion(recognizer: Recognizer, make_video: VideoWrit
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".ckpt", ".pth"])
-@pytest.mark.parametrize("content", [b"", b"words\n", b"\x80\x02}q\x00.", bytes(4000)])
+@pytest.mark.parametrize("content", [b"", b"words\n", b"a line\n", b"\x80\x02}q\x00.", bytes(4000)])
 def test_files_that_are_no_checkpoint(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
@@ -123,6 +123,21 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, suffix: str, content: byte
         load(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_run_that_is_not_over_names_its_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").touch()
+    with pytest.raises(CheckpointError, match=r"the run is not over. .* give .*last\.ckpt\."):
+        load(tmp_path)
+
+
+def test_scores_that_are_no_numbers_are_no_answer(
+    recognizer: Recognizer, make_video: VideoWriter
+) -> None:
+    network = recognizer.card.build()
+    nn.init.constant_(network.fc.bias, torch.nan)
+    with pytest.raises(CheckpointError, match="scores are no numbers. Its training diverged"):
+        Recognizer(network, recognizer.card)(make_video("a.mp4"))
 
 
 def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except StmnetError as error:
         if arguments.debug:
             raise
@@ -54,6 +60,21 @@ def complain(message: str, code: int) -> int:
     """Say on stderr, in one line, what went wrong."""
     print(f"stmnet: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Reads a whole number that is not less."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+        return number
+
+    return parse
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -86,7 +107,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="video files, or folders of them; none: the sample clips that come with stmnet",
     )
     added.add_argument("--model", default="motion", help="a name, a checkpoint, or a run's folder")
-    added.add_argument("--top", type=int, default=3, metavar="K", help="how many labels to show")
+    added.add_argument(
+        "--top", type=at_least(1), default=3, metavar="K", help="how many labels to show"
+    )
     added.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -138,14 +161,14 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("dataset", help="a name, as something_v2; motion: generate the motion set")
     added.add_argument("--root", type=Path, help="the data set's folder, which stays as it is")
     added.add_argument("--out", type=Path, required=True, help="the folder to write")
-    added.add_argument("--short-side", type=int, default=256, metavar="PIXELS", help="default 256")
+    added.add_argument("--short-side", type=int, metavar="PIXELS", help="default 256")
     added.add_argument("--key-frame-interval", type=int, metavar="N", help="default: 6, in WebM 16")
     added.add_argument("--processes", type=int, metavar="N", help="default: one for each CPU")
     added.add_argument("--dry-run", action="store_true", help="only say what it will take")
-    added.add_argument("--seed", type=int, default=0, help="of the motion set")
-    added.add_argument("--train", type=int, default=180, help="motion clips a class (default 180)")
-    added.add_argument("--validation", type=int, default=10, help="as --train (default 10)")
-    added.add_argument("--test", type=int, default=50, help="as --train (default 50)")
+    added.add_argument("--seed", type=at_least(0), default=0, help="of the motion set")
+    added.add_argument("--train", type=at_least(1), default=180, help="clips a class (default 180)")
+    added.add_argument("--validation", type=at_least(1), default=10, help="as --train (default 10)")
+    added.add_argument("--test", type=at_least(1), default=50, help="as --train (default 50)")
 
     added = verb("check", check, "Check a data set: counts, missing and damaged videos.")
     added.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
@@ -153,9 +176,13 @@ def make_parser() -> argparse.ArgumentParser:
     added.add_argument("--split", nargs="+", help="default: all that are published")
     added.add_argument("--decode", action="store_true", help="decode every frame (slow)")
     added.add_argument(
-        "--num-frames", type=int, default=8, metavar="T", help="fewer are too short (default 8)"
+        "--num-frames",
+        type=at_least(1),
+        default=8,
+        metavar="T",
+        help="fewer are too short (default 8)",
     )
-    added.add_argument("--processes", type=int, help="default: one for each CPU")
+    added.add_argument("--processes", type=at_least(1), help="default: one for each CPU")
     added.add_argument("--exclusions", type=Path, metavar="FILE", help="write what to leave out")
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -169,7 +196,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--option", action="append", metavar="NAME=VALUE", help="of the network, as modules=cstm"
     )
     added.add_argument(
-        "--modules", type=int, nargs="?", const=2, metavar="DEPTH", help="its parts (default: 2)"
+        "--modules",
+        type=at_least(1),
+        nargs="?",
+        const=2,
+        metavar="DEPTH",
+        help="its parts (default: 2)",
     )
     added.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -189,7 +221,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     added = verb("demo", demo, "See STM read motion where a network without time cannot.")
     added.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
-    added.add_argument("--seed", type=int, default=0)
+    added.add_argument("--seed", type=at_least(0), default=0)
     return parser
 
 
@@ -300,7 +332,7 @@ def prepare(arguments: argparse.Namespace) -> int:
         arguments.dataset,
         arguments.root,
         arguments.out,
-        shape=Shape(arguments.short_side, arguments.key_frame_interval),
+        shape=Shape(arguments.short_side or Shape.short_side, arguments.key_frame_interval),
         processes=arguments.processes,
     )
     for line in told.lines:
@@ -314,6 +346,17 @@ def prepare_motion(arguments: argparse.Namespace) -> int:
         raise DatasetError(
             f"{arguments.dataset}: only the motion set is made from nothing. "
             "Give the folder of this one with --root."
+        )
+    given = {
+        "--dry-run": arguments.dry_run,
+        "--short-side": arguments.short_side,
+        "--key-frame-interval": arguments.key_frame_interval,
+        "--processes": arguments.processes,
+    }
+    if meant := [option for option, value in given.items() if value]:
+        raise DatasetError(
+            f"{', '.join(meant)}: of no meaning where the motion set is generated. "
+            "Leave it out, or give the folder of one with --root."
         )
 
     from stmnet.data.motion import SplitSizes
@@ -413,10 +456,13 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("video", "action", "probability"):
         table.add_column(heading, no_wrap=True)
-    for prediction in predictions:
+    names = [Path(prediction.video).name for prediction in predictions]
+    if len(set(names)) < len(names):
+        names = [prediction.video for prediction in predictions]
+    for name, prediction in zip(names, predictions, strict=True):
         for rank, (label, probability) in enumerate(prediction.top):
             style = "bold" if rank == 0 else "dim"
-            video = Path(prediction.video).name if rank == 0 else ""
+            video = name if rank == 0 else ""
             table.add_row(video, label, f"{probability:.1%}", style=style)
     print_table(table)
 

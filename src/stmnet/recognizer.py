@@ -127,6 +127,11 @@ class Recognizer:
             raise VideoError(f"{video}: has one frame only, and motion needs two. Give a video.")
         frames = self.read_view(video)
         probabilities = self.probabilities(frames.unsqueeze(0))[0]
+        if not probabilities.isfinite().all():
+            raise CheckpointError(
+                f"{video}: the network's scores are no numbers. Its training diverged: train again "
+                "with a lower learning rate."
+            )
         top = probabilities.topk(min(top_k, len(self.card.label_names)))
         names = [self.card.label_names[label] for label in top.indices.tolist()]
         warnings = []
@@ -184,7 +189,13 @@ def load(
     else:
         path = Path(name_or_path)
     if path.is_dir():
+        checkpoints = sorted(path.glob("*.ckpt"))
         path = path / RUN_WEIGHTS
+        if checkpoints and not path.is_file():
+            raise CheckpointError(
+                f"{path}: not there, for the run is not over. Let it end, or give "
+                f"{' or '.join(map(str, checkpoints))}."
+            )
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "

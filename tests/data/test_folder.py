@@ -186,6 +186,32 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str) -> None:
         read_split("folder", tmp_path / "all.csv", "train")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("video,class\na.mp4,wave\n", "a header needs `path` and `label`; found 'video,class'"),
+        ("path,start_frame\na.mp4,3\n", "a header needs `path` and `label`"),
+        ("name,label,start_frame\na.mp4,wave,3\n", "a header needs `path` and `label`"),
+        ("a.mp4;wave\n", "has no label. Put commas between the fields."),
+        ("a.mp4\twave\n", "has no label. Put commas between the fields."),
+    ],
+)
+def test_a_list_of_another_form_is_told_what_it_lacks(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "all.csv").write_text(content)
+    with pytest.raises(DatasetError) as error:
+        read_split("folder", tmp_path / "all.csv", "train")
+    assert message in str(error.value)
+    assert "all.csv:1: " in str(error.value)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere: no such folder or list"):
+        read_split("folder", tmp_path / "nowhere", "train")
+
+
 def test_video_is_a_label_like_any_other(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     (tmp_path / "train.csv").write_text("a.mp4,video\nb.mp4,path\n")

@@ -127,6 +127,13 @@ def test_lists_of_another_data_set_are_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "labels.json").read_text() == "{}"
 
 
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "wave").mkdir()
+    with pytest.raises(DatasetError, match="holds other files, as wave. Choose another folder"):
+        generate(tmp_path, seed=0, clips_per_class=SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["wave"]
+
+
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetError, match=r"file.*cannot be written \(Not a directory\)"):

@@ -128,6 +128,22 @@ def test_numbers_out_of_range_are_named_with_what_is_allowed(
     assert re.fullmatch(rf"{re.escape(key)} is \S+; it must be {is_wrong}\.", str(error.value))
 
 
+@pytest.mark.parametrize("output", ["clips", "clips/run", "clips/../clips/a/run"])
+def test_a_run_is_not_written_where_folders_are_classes(tmp_path: Path, output: str) -> None:
+    (tmp_path / "clips").mkdir()
+    overrides = ["--data.root", str(tmp_path / "clips"), "--output", str(tmp_path / output)]
+    recipe = load_recipe(write(tmp_path, "data: {dataset: folder}"), overrides)
+    with pytest.raises(RecipeError, match="lies in data.root, where folders are classes"):
+        check_recipe(recipe)
+
+
+def test_a_run_is_not_written_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    recipe = load_recipe(write(tmp_path, ""), ["--output", str(tmp_path / "notes")])
+    with pytest.raises(RecipeError, match="notes: is a file. Set output to a folder."):
+        check_recipe(recipe)
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -196,7 +212,8 @@ def test_written_out_and_read_again_is_the_same(tmp_path: Path) -> None:
         ("optimiser: {epochs: 3}", [], "unknown key 'optimiser.epochs'. .* 'optimizer.epochs'"),
         ("seeds: 3", [], "unknown key 'seeds'. Did you mean 'seed'"),
         ("seed: 3", ["--sead", "4"], "command line: unknown key 'sead'. Did you mean 'seed'"),
-        ("data: {batch_size: many}", [], "batch_size.*int.*many"),
+        ("data: {batch_size: many}", [], r"recipe\.yaml: data\.batch_size: .*int.*many"),
+        ("seed: 3", ["--data.batch_size=x"], "command line: data.batch_size: Expected a int"),
         ("optimizer: {schedule: stepwise}", [], "schedule.*steps.*cosine"),
         ("seed: [", [], "not valid YAML"),
         ("just words", [], "a recipe is a mapping"),

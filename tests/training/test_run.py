@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stmnet.cli import main
 from stmnet.data.motion import SplitSizes, generate
-from stmnet.errors import RecipeError, VideoError
+from stmnet.errors import RecipeError, StmnetError, VideoError
 from stmnet.evaluation.figures import Curve, draw_learning_curve
 from stmnet.evaluation.history import read_history
 from stmnet.recognizer import load
@@ -294,6 +294,24 @@ def test_what_is_left_of_a_run_is_not_overwritten(folder: Path, tmp_path: Path, 
     with pytest.raises(RecipeError, match=r"no checkpoint to resume\. Set another output\.$"):
         train(recipe, resume=True)
     assert (tmp_path / left).read_text() == "a day's work"
+
+
+def test_a_training_that_diverges_ends_before_its_weights_are_kept(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path / "run"))
+    recipe = load_recipe(recipe_path, [*overrides, "--optimizer.learning_rate=1e30"])
+    with pytest.raises(StmnetError, match="diverged in epoch 1: .* lower optimizer.learning_rate"):
+        train(recipe)
+    assert not list((tmp_path / "run").glob("*.ckpt"))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_an_output_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path / "file/run"))
+    with pytest.raises(RecipeError, match=r"cannot be made \(Not a directory\)"):
+        train(load_recipe(recipe_path, overrides))
 
 
 def test_unreadable_clips_are_named_and_capped(

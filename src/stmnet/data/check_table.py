@@ -65,9 +65,10 @@ def _details(report: CheckReport) -> list[str]:
                 ]
             )
         if not split.counts_agree:
+            published = "" if split.published is None else f", {split.published:,} published"
             lines.append(
-                f"{split.split}: {split.num_listed:,} clips listed, {split.num_present:,} present, "
-                f"{_count(split.published)} published."
+                f"{split.split}: {split.num_listed:,} clips listed, {split.num_present:,} "
+                f"present{published}."
             )
     return lines
 

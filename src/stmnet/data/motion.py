@@ -213,6 +213,12 @@ def generate(
         raise _cannot_write(Path(e.filename or root), e) from e
 
 
+def _names_in(root: Path) -> list[str]:
+    if not root.is_dir():
+        return []
+    return sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+
+
 def _is_whole(root: Path, settings: dict[str, Any]) -> bool:
     """Whether the root holds the set with these settings. Raises `DatasetError` for other data."""
     path = root / SETTINGS_FILE
@@ -222,6 +228,8 @@ def _is_whole(root: Path, settings: dict[str, Any]) -> bool:
                 f"{root}: holds lists but no {SETTINGS_FILE}, so they may be another data set's. "
                 "Delete that folder or choose another."
             )
+        if others := [name for name in _names_in(root) if name != "videos"]:
+            raise DatasetError(f"{root}: holds other files, as {others[0]}. Choose another folder.")
         return False
     found = json.loads(path.read_text(encoding="utf-8"))
     if found != settings:

@@ -136,6 +136,11 @@ class Test:
             allow_missing=is_own and trained_on.get("allow_missing", False),
             exclude=trained_on.get("exclude") if is_own else None,
         )
+        if is_own and options.split != "validation" and _chose_the_epoch(clip_list, dataset, root):
+            print(
+                f"{options.split}: the same clips as validation, which chose the best epoch.",
+                file=sys.stderr,
+            )
         clip_list = _without(options.unreadable, clip_list)
         if left_out := clip_list.left_out():
             # Not on stdout, which may be for JSON.
@@ -222,6 +227,14 @@ def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
         raise DatasetError(f"none of {len(clips)} clips can be read. {unreadable[0]}")
     bad = [clips[number].video for number in sorted(unreadable)]
     return replace(clip_list, clips=readable, excluded=(*clip_list.excluded, *bad))
+
+
+def _chose_the_epoch(clip_list: ClipList, dataset: str, root: str) -> bool:
+    """Whether these are the clips of the validation split: some sets have one list for both."""
+    try:
+        return read_split(dataset, root, "validation", allow_missing=True).clips == clip_list.clips
+    except DatasetError:
+        return False
 
 
 def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -86,9 +85,18 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return cast("dict[str, Any]", load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as e:
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot be read ({e.strerror}).") from e
+    except (SafetensorError, RuntimeError, EOFError) as e:
         raise CheckpointError(
             f"{path}: not a checkpoint ({_first_line(e)}). Give a .safetensors or .ckpt file."
+        ) from e
+    except Exception as e:
+        # Unpickling what is no pickle can end in anything, and torch's own words for it recommend
+        # to run what the file says.
+        raise CheckpointError(
+            f"{path}: not a checkpoint of tensors and plain values. Give a .safetensors or .ckpt "
+            "file."
         ) from e
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict.")

@@ -180,6 +180,10 @@ def build_model(
     cannot be read or do not belong to this trunk.
     """
     check_model(name, options)
+    sizes = {"num_classes": num_classes, "num_frames": num_frames, "width": options.get("width", 1)}
+    for what, number in sizes.items():
+        if number < 1:
+            raise UnknownModelError(f"{name}: {what} is {number}. Give at least 1.")
     model = MODELS[name](num_classes=num_classes, num_frames=num_frames, **options)
     if pretrained is not None:
         print(load_backbone(model, pretrained, name=name).in_words(), file=sys.stderr)

@@ -49,10 +49,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 if path.name == LAST_CHECKPOINT and path.exists():
                     _keep_as(path.with_name(PREVIOUS_CHECKPOINT), path)
         except (OSError, RuntimeError) as e:
-            raise CheckpointError(
-                f"{path}: cannot be written ({e}). The checkpoint before it is untouched; "
-                "make room and go on with --resume."
-            ) from e
+            # Of a full disk torch only says that its archive is not as long as it should be.
+            reason = e.strerror if isinstance(e, OSError) else "no room left?"
+            remedy = "make room and start again with another output."
+            if any(path.parent.glob("*.ckpt")):
+                remedy = "the checkpoint before it is whole. Make room and go on with --resume."
+            raise CheckpointError(f"{path}: cannot be written ({reason}); {remedy}") from e
 
 
 def _keep_as(kept: Path, path: Path) -> None:

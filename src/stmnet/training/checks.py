@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,7 +95,19 @@ def check_recipe(recipe: Recipe) -> None:
             "Set one of them to false."
         )
     clips_of_a_pass(recipe, num_processes=1)
+    _check_output(recipe)
     _check_network(recipe)
+
+
+def _check_output(recipe: Recipe) -> None:
+    output, root = Path(recipe.output).resolve(), Path(recipe.data.root).resolve()
+    if output.is_file():
+        raise RecipeError(f"output {recipe.output}: is a file. Set output to a folder.")
+    if recipe.data.dataset == "folder" and root.is_dir() and output.is_relative_to(root):
+        raise RecipeError(
+            f"output {recipe.output}: lies in data.root, where folders are classes. Set another "
+            "output."
+        )
 
 
 def clips_of_a_pass(recipe: Recipe, *, num_processes: int) -> int:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from stmnet.data.clips import Batch, TrainingLoader
 from stmnet.data.sampling import seed_of
-from stmnet.errors import VideoError
+from stmnet.errors import StmnetError, VideoError
 from stmnet.recognizer import METADATA_KEY, Card
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.means import RunningMeans
@@ -122,6 +122,13 @@ class ActionModule(LightningModule):
         torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_index, self.global_rank))
 
     def on_validation_start(self) -> None:
+        # Before a checkpoint is written of weights that nothing can be learnt from any more.
+        if not all(parameter.isfinite().all() for parameter in self.parameters()):
+            raise StmnetError(
+                f"training diverged in epoch {self.current_epoch + 1}: its weights are no numbers. "
+                "Set another output, and a lower optimizer.learning_rate or "
+                "optimizer.clip_gradient_norm."
+            )
         # Since the last step's forward, each process has moved its batch norms by its own clips.
         copy_from_first_process(self.network.buffers())
 

@@ -6,6 +6,7 @@ The defaults are the paper's (section 4.2), for Something-Something v2 with T = 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -179,7 +180,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = Path(path)
     content = _read_with_bases(path, ())
     _check_keys(_override_keys(overrides), source="command line", known=known_keys())
-    return _parse(content, overrides, path)
+    return _parse(content, overrides, "command line" if overrides else str(path))
 
 
 def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
@@ -188,7 +189,7 @@ def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     content = _read(path)
     base = content.pop(BASE, None)
     _check_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
-    _parse(content, (), path)
+    _parse(content, (), str(path))
     if base is None:
         return content
     if not isinstance(base, str):
@@ -217,12 +218,15 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _parse(content: dict[str, Any], overrides: Sequence[str], path: Path) -> Recipe:
+def _parse(content: dict[str, Any], overrides: Sequence[str], source: str) -> Recipe:
     parser = _parser()
     try:
         parsed = parser.parse_args(["--config", json.dumps(content), *overrides])
     except Exception as e:  # jsonargparse raises ArgumentError, TypeError or ValueError by the case
-        raise RecipeError(f"{path}: {' '.join(str(e).split())}") from e
+        # The parser names keys and types in its own way.
+        text = re.sub(r'Parser key "(.+?)":', r"\1:", " ".join(str(e).split()))
+        text = re.sub(r"<class '(.+?)'>", r"\1", text)
+        raise RecipeError(f"{source}: {text}") from e
     parsed.pop("config")
     return Recipe(**parser.instantiate(parsed))
 

@@ -90,7 +90,10 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     say(learning_rate_in_words(recipe.optimizer, recipe.data.batch_size))
 
     if is_first_process():
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise RecipeError(f"output {output}: cannot be made ({e.strerror}).") from e
         with whole_file(output / RECIPE) as unfinished:
             unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
         write_run(output, described)

@@ -45,6 +45,8 @@ class Row(NamedTuple):
 
 def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
     """Read a split of a user's own data set. Raises `DatasetError`."""
+    if not root.exists():
+        raise DatasetError(f"{root}: no such folder or list. Set data.root to one.")
     folder, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
     label_names = tuple(sorted({row.label for rows in parts.values() for row in rows} - {""}))
     ids = ids_of(label_names) | {"": UNLABELLED}
@@ -90,6 +92,12 @@ def parse_segments(
         if not rows and has_names:
             columns = ids_of(["path" if name == "video" else name for name in header])
             continue
+        if not rows and (header[0] in ("path", "video") or "start_frame" in header):
+            on_wrong(
+                f"{source}:{reader.line_num}: a header needs `path` and `label`; found "
+                f"{','.join(cells)!r:.80}."
+            )
+            continue
         try:
             row = _row(stripped, columns)
         except ValueError:
@@ -101,7 +109,8 @@ def parse_segments(
         if row.label or unlabelled:
             rows.append(row)
         else:
-            on_wrong(f"{source}:{reader.line_num}: {row.video} has no label.")
+            commas = " Put commas between the fields." if set(";\t") & set(row.video) else ""
+            on_wrong(f"{source}:{reader.line_num}: {row.video} has no label.{commas}")
     return rows
 
 
