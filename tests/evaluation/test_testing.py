@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from stmnet.cli import main
 from stmnet.data.motion import LABEL_NAMES
-from stmnet.recognizer import load
+from stmnet.recognizer import Recognizer, load
 from stmnet.shipped import shipped
 
 ACCURACIES = ("top1", "top5", "mean_class_accuracy")
@@ -121,6 +122,31 @@ def test_checkpoints_of_one_folder_have_pages_of_their_own(
         page = Path(test["report"]).read_text()
         assert f"<dd>{test['checkpoint']}</dd>" in page
         assert f"{100 * test['top1']:.1f}" in page
+
+
+@pytest.mark.slow
+def test_it_is_said_where_the_test_clips_chose_the_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in sorted(LABEL_NAMES):
+        video = shipped("samples") / f"{name.lower().replace(' ', '_')}.mp4"
+        for folder in ("both/train", "both/val", "own/train", "own/val", "own/test"):
+            (tmp_path / folder / name).mkdir(parents=True)
+            shutil.copy(video, tmp_path / folder / name / f"{folder.replace('/', '_')}.mp4")
+    card = replace(load("motion").card, label_names=tuple(sorted(LABEL_NAMES)))
+    (tmp_path / "run").mkdir()
+    Recognizer(load("motion").network, card).save(tmp_path / "run" / "model.safetensors")
+    said = "test: the same clips as validation, which chose the best epoch."
+    for root, split, expected in [
+        (tmp_path / "both", "test", [said]),
+        (tmp_path / "both", "validation", []),
+        (tmp_path / "own", "test", []),
+    ]:
+        data = {"dataset": "folder", "root": str(root), "sampling": "segments"}
+        (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump({"data": data}))
+        assert main(["test", str(tmp_path / "run"), "--split", split]) == 0
+        err = capsys.readouterr().err.splitlines()
+        assert [line for line in err if "same clips" in line] == expected
 
 
 @pytest.mark.slow

@@ -33,11 +33,29 @@ def test_a_full_disk_leaves_the_old_checkpoint(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(torch, "save", write_half)
-    with pytest.raises(CheckpointError, match=r"No space left on device.*is untouched"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"No space left on device\); the checkpoint before it is whole.*--resume",
+    ):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     monkeypatch.undo()
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_at_the_first_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_short(checkpoint: object, file: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 28 vs 23")
+
+    monkeypatch.setattr(torch, "save", write_short)
+    message = (
+        r"cannot be written \(no room left\?\); make room and start again with another output\."
+    )
+    with pytest.raises(CheckpointError, match=message):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_killed_while_writing_leaves_the_old_checkpoint(
