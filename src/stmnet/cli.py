@@ -227,6 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def predict(arguments: argparse.Namespace) -> int:
     """`stmnet predict VIDEO...`: a table, or one JSON object."""
+    from stmnet.evaluation.predictions_table import prediction_as_json, predictions_as_table
     from stmnet.recognizer import load
     from stmnet.shipped import shipped
     from stmnet.video.frames import find_videos
@@ -249,23 +250,12 @@ def predict(arguments: argparse.Namespace) -> int:
             {
                 "model": arguments.model,
                 "dtype": arguments.dtype,
-                "predictions": [
-                    {
-                        "video": prediction.video,
-                        "label": prediction.label,
-                        "top": [
-                            {"label": label, "probability": probability}
-                            for label, probability in prediction.top
-                        ],
-                        "warnings": list(prediction.warnings),
-                    }
-                    for prediction in predictions
-                ],
+                "predictions": list(map(prediction_as_json, predictions)),
                 "errors": errors,
             }
         )
     elif predictions:
-        print_predictions(predictions)
+        print_table(predictions_as_table(predictions))
     return USER_ERROR if errors else 0
 
 
@@ -447,24 +437,6 @@ def demo(arguments: argparse.Namespace) -> int:
 def print_json(value: Any) -> None:
     """Print one JSON object and nothing else on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """A table with a row a video and its likeliest labels."""
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("video", "action", "probability"):
-        table.add_column(heading, no_wrap=True)
-    names = [Path(prediction.video).name for prediction in predictions]
-    if len(set(names)) < len(names):
-        names = [prediction.video for prediction in predictions]
-    for name, prediction in zip(names, predictions, strict=True):
-        for rank, (label, probability) in enumerate(prediction.top):
-            style = "bold" if rank == 0 else "dim"
-            video = name if rank == 0 else ""
-            table.add_row(video, label, f"{probability:.1%}", style=style)
-    print_table(table)
 
 
 def print_table(table: RenderableType) -> None:
