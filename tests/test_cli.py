@@ -275,7 +275,9 @@ def test_numbers_that_make_no_sense(
     assert message in err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("option", ["--dry-run", "--short-side 48", "--processes 2"])
+@pytest.mark.parametrize(
+    "option", ["--dry-run", "--short-side 48", "--short-side 0", "--processes 2"]
+)
 def test_options_of_no_meaning_for_the_motion_set_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str
 ) -> None:

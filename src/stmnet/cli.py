@@ -318,11 +318,12 @@ def prepare(arguments: argparse.Namespace) -> int:
     from stmnet.data.prepare_words import estimate_in_words, prepare_in_words
     from stmnet.video.transcode import Shape
 
+    short_side = Shape.short_side if arguments.short_side is None else arguments.short_side
     told = (estimate_in_words if arguments.dry_run else prepare_in_words)(
         arguments.dataset,
         arguments.root,
         arguments.out,
-        shape=Shape(arguments.short_side or Shape.short_side, arguments.key_frame_interval),
+        shape=Shape(short_side, arguments.key_frame_interval),
         processes=arguments.processes,
     )
     for line in told.lines:
@@ -338,12 +339,12 @@ def prepare_motion(arguments: argparse.Namespace) -> int:
             "Give the folder of this one with --root."
         )
     given = {
-        "--dry-run": arguments.dry_run,
+        "--dry-run": arguments.dry_run or None,
         "--short-side": arguments.short_side,
         "--key-frame-interval": arguments.key_frame_interval,
         "--processes": arguments.processes,
     }
-    if meant := [option for option, value in given.items() if value]:
+    if meant := [option for option, value in given.items() if value is not None]:
         raise DatasetError(
             f"{', '.join(meant)}: of no meaning where the motion set is generated. "
             "Leave it out, or give the folder of one with --root."

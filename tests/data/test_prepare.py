@@ -201,6 +201,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         ("ucf101 --root IN --out IN/archive.zip/x", "Choose an --out beside it"),
         ("ucf101 --root IN --out FILE/x", "cannot be written (Not a directory)"),
         ("ucf101 --root IN --out OUT --short-side 4", "--short-side 4: at least 16."),
+        ("ucf101 --root IN --out OUT --short-side 0", "--short-side 0: at least 16."),
         ("ucf101 --root IN --out OUT --key-frame-interval 0", "--key-frame-interval 0: at least 1"),
         ("ucf101 --root IN --out OUT --processes 0", "--processes 0: at least 1."),
     ],
