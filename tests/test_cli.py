@@ -50,6 +50,14 @@ def test_sample_clips_are_recognised(capsys: pytest.CaptureFixture[str]) -> None
         assert entry["top"][0]["label"] == entry["label"]
 
 
+def test_the_package_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "stmnet", "predict", "nowhere.mp4"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nowhere.mp4" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_sample_clips_are_from_a_seed_of_their_own(tmp_path: Path) -> None:
     # scripts/make_weights.py: data from seed 1000, samples from seed 2,000,000.
     for label, name in enumerate(LABEL_NAMES):

@@ -26,6 +26,7 @@ ALLOWED = {
     "evaluation": {"__init__", "data", "errors", "files", "models", "recognizer", "video"},
     "training": {"data", "errors", "evaluation", "files", "models", "recognizer"},
     "demo": {"data", "errors", "evaluation", "recognizer", "shipped", "training"},
+    "__main__": {"cli"},
     "cli": {
         "__init__", "bench", "data", "demo", "errors", "evaluation", "memory", "models",
         "recognizer", "shipped", "training", "video",
@@ -87,4 +88,4 @@ def test_light_modules_import_no_torch(module: str) -> None:
 
 def test_models_know_no_video_and_nothing_knows_the_command_line() -> None:
     assert "video" not in ALLOWED["models"]
-    assert not any("cli" in uses for uses in ALLOWED.values())
+    assert [room for room, uses in ALLOWED.items() if "cli" in uses] == ["__main__"]

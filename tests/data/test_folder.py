@@ -207,6 +207,16 @@ def test_a_list_of_another_form_is_told_what_it_lacks(
     assert "all.csv:1: " in str(error.value)
 
 
+def test_a_clip_has_one_label(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    lines = ["a.mp4,sit,0,20", "a.mp4,stand,20,40", "b.mp4,sit", "a.mp4,sit,0,20", "b.mp4,stand"]
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    with pytest.raises(DatasetError) as error:
+        read_split("folder", tmp_path / "all.csv", "train")
+    # Other parts of a recording have labels of their own, and the same line twice says the same.
+    assert "all.csv:5: b.mp4 is 'stand' here and 'sit' in a line before" in str(error.value)
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere: no such folder or list"):
         read_split("folder", tmp_path / "nowhere", "train")

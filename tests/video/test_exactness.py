@@ -64,6 +64,42 @@ def encode(
     return path
 
 
+# A picture of MPEG-4 that is not coded: P, time 0 of 25, "the one before once more".
+EMPTY_PICTURE = b"\0\0\1\xb6\x50\x4f"
+
+
+def write_packed(path: Path, *, in_a_row: int) -> Path:
+    """As XviD and DivX write AVI: the first B picture in the packet of the reference before it, and
+    an empty picture in the place that this leaves at the end of their run.
+    """
+    options = {"bf": str(in_a_row), "g": "12"}
+    plain = encode(path.with_name("plain.avi"), "mpeg4", options=options)
+    with av.open(str(plain)) as read, av.open(str(path), "w") as write:
+        stream = read.streams.video[0]
+        copy = write.add_stream_from_template(stream)
+        pictures = [(bytes(p), p.is_keyframe) for p in read.demux(stream) if p.size]
+        is_b = [data[data.index(b"\0\0\1\xb6") + 4] >> 6 == 2 for data, _ in pictures] + [False]
+        packed: list[tuple[bytes, bool]] = []
+        for number, (data, is_key) in enumerate(pictures):
+            if is_b[number] and not is_b[number - 1]:
+                packed[-1] = (packed[-1][0] + data, packed[-1][1])
+            else:
+                packed.append((data, is_key))
+            if is_b[number] and not is_b[number + 1]:
+                packed.append((EMPTY_PICTURE, False))
+        # Decoders go by the encoder's name: p at its end for packed.
+        first = packed[0][0].replace(b"\0\0\1\xb6", b"\0\0\1\xb2DivX503b1393p\0\0\1\xb6", 1)
+        packed[0] = (first, True)
+        assert len(packed) == len(pictures)
+        for number, (data, is_key) in enumerate(packed):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = copy, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = is_key
+            write.mux(packet)
+    return path
+
+
 X264 = {"preset": "veryfast", "bf": "3", "g": "12"}
 VARIABLE_TIMES = [4 * t + (t * t) % 3 + (20 if t > 30 else 0) for t in range(NUM_FRAMES)]
 
@@ -115,6 +151,19 @@ CASES: dict[str, tuple[Maker, bool]] = {
     "h264 in avi": (
         lambda d: encode(d / "a.avi", "libx264", options={"g": "12", "bf": "0"}),
         False,
+    ),
+    "h264 offsets below zero": (
+        lambda d: encode(
+            d / "a.mp4",
+            "libx264",
+            options=X264,
+            container_options={"movflags": "negative_cts_offsets"},
+        ),
+        True,
+    ),
+    "h264 without b-frames": (
+        lambda d: encode(d / "a.mp4", "libx264", options={"g": "30", "bf": "0"}),
+        True,
     ),
     "h264 mov": (lambda d: encode(d / "a.mov", "libx264", options=X264), True),
     "h264 odd size": (
@@ -180,6 +229,15 @@ CASES: dict[str, tuple[Maker, bool]] = {
         lambda d: encode(d / "a.avi", "mpeg4", options={"bf": "2", "g": "12"}),
         True,
     ),
+    "mpeg-4 without b-frames, avi": (
+        lambda d: encode(d / "a.avi", "mpeg4", options={"bf": "0", "g": "12"}),
+        True,
+    ),
+    "mpeg-4 packed b-frames, avi": (lambda d: write_packed(d / "a.avi", in_a_row=1), True),
+    "mpeg-4 packed runs of b-frames, avi": (
+        lambda d: write_packed(d / "a.avi", in_a_row=2),
+        False,
+    ),
     "mpeg-4 b-frames, mp4": (
         lambda d: encode(d / "a.mp4", "mpeg4", options={"bf": "2", "g": "12"}),
         True,
@@ -242,10 +300,17 @@ def assert_exact(path: Path, expected: np.ndarray, *, rounds: int = 6) -> None:
             np.testing.assert_array_equal(frame, expected[index], err_msg=f"frame {index}")
 
 
-def test_every_frame_alone(tmp_path: Path) -> None:
-    path = encode(
-        tmp_path / "a.mp4", "libx264", options={**X264, "x264-params": "open-gop=1:scenecut=0"}
-    )
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("h264 open gop", "h264 offsets below zero", "av1"),
+        *(f"mpeg-4 {kind} b-frames, avi" for kind in ("without", "packed")),
+        "mpeg-4 b-frames, avi",
+    ],
+)
+def test_every_frame_alone(tmp_path: Path, name: str) -> None:
+    make, _ = CASES[name]
+    path = make(tmp_path)
     expected = decode_all(path)
     for index in range(NUM_FRAMES):
         np.testing.assert_array_equal(

@@ -92,6 +92,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(VideoError, match="none: no frames in this folder"):
         open_frames(tmp_path / "none")
+    (tmp_path / "none" / "clip.MP4").touch()
+    with pytest.raises(VideoError, match="It holds videos: move them up, beside it"):
+        open_frames(tmp_path / "none")
 
 
 def test_a_folder_of_frames_is_found_as_one_video(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
 from stmnet.errors import TruncatedVideoError, VideoError
-from stmnet.video.info import VideoInfo
+from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
 FOLDER_FPS = 12.0
@@ -38,8 +38,12 @@ class FrameFolder:
         self.path = Path(path)
         self._names = _frame_names(str(self.path), self.path.stat().st_mtime_ns)
         if not self._names:
+            holds_videos = any(
+                file.suffix.lower() in VIDEO_SUFFIXES for file in self.path.iterdir()
+            )
             raise VideoError(
                 f"{self.path}: no frames in this folder (00001.jpg, 00002.jpg, ..., or png)."
+                + (" It holds videos: move them up, beside it." if holds_videos else "")
             )
 
     def __enter__(self) -> Self:

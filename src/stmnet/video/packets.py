@@ -272,7 +272,7 @@ def _time_mpeg4(packets: Sequence[Packet[VideoStream]], *, first_time: int) -> N
     reference: Packet[VideoStream] | None = None
     for packet in packets:
         data = bytes(packet)
-        start = data.find(VOP_START_CODE)
+        start = data.find(VOP_START_CODE, 0, len(data) - 1)  # a byte at least follows
         if start < 0:
             raise UnsureOrderError("a packet without a picture")
         is_b = data[start + 4] >> 6 == 2

@@ -83,6 +83,7 @@ def parse_segments(
     reader = csv.reader(text.splitlines())
     columns: Mapping[str, int] = ids_of(COLUMNS)
     rows: list[Row] = []
+    labels: dict[Row, str] = {}
     for cells in reader:
         stripped = [cell.strip() for cell in cells]
         if not any(stripped):
@@ -107,7 +108,14 @@ def parse_segments(
             )
             continue
         if row.label or unlabelled:
-            rows.append(row)
+            label = labels.setdefault(row._replace(label=""), row.label)
+            if label == row.label:
+                rows.append(row)
+            else:
+                on_wrong(
+                    f"{source}:{reader.line_num}: {row.video} is {row.label!r} here and {label!r} "
+                    "in a line before. Remove one of them."
+                )
         else:
             commas = " Put commas between the fields." if set(";\t") & set(row.video) else ""
             on_wrong(f"{source}:{reader.line_num}: {row.video} has no label.{commas}")
