@@ -6,7 +6,9 @@ Everything runs in one process pinned to one core with one decoding thread. In e
 reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
 readers take turns. Shown are medians of CPU time and medians of the rounds' ratios. What is not
 installed is left out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared
-libraries). Before the first round every reader's frames are compared with PyAV's.
+libraries). Before the first round every reader's frames are compared with PyAV's. What bounds
+stmnet is FFmpeg's share of its time: decoding the pictures that are needed, and converting the
+wanted ones.
 """
 
 from __future__ import annotations
@@ -16,17 +18,20 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import av
 import numpy as np
 import torch
 from pages import put_table, save_json
 
+from stmnet.video import reader as stmnet_reader
 from stmnet.video.reader import VideoFile
 
 NUM_SEGMENTS = 8
@@ -92,11 +97,15 @@ def read_with_torchcodec(path: Path, choose: Choose) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one file: every reader's clips per second, and by how much stmnet is quicker."""
+    """Of one file: every reader's clips per second, and by how much stmnet is quicker.
+
+    `ffmpegs_share`: of stmnet's time, what FFmpeg's decoding and conversion take.
+    """
 
     clips_per_second: dict[str, float]
     over_best_peer: float
     over_pyav: float
+    ffmpegs_share: float
 
 
 READERS: dict[str, tuple[str, Reader]] = {
@@ -120,7 +129,11 @@ def main() -> None:
 
     readers = {name: reader for name, (_, reader) in READERS.items() if find_version(name)}
     print("versions  " + ", ".join(f"{name} {find_version(name)}" for name in readers))
-    print(f"{'clips/s':28}" + "".join(f"{name:>11}" for name in readers) + "  over best peer")
+    print(
+        f"{'clips/s':28}"
+        + "".join(f"{name:>11}" for name in readers)
+        + "  over best peer  FFmpeg's"
+    )
     results: dict[str, Result] = {}
     for path in arguments.files:
         seconds = measure(path, readers, arguments.rounds)
@@ -128,8 +141,9 @@ def main() -> None:
         over = {name: median_ratio(seconds[name], seconds["stmnet"]) for name in readers}
         best_peer = min(ratio for name, ratio in over.items() if name != "stmnet")
         row = "".join(f"{rate:11.1f}" for rate in rates.values())
-        print(f"{path.name[-28:]:28}{row}{best_peer:9.2f}", flush=True)
-        results[path.name] = Result(rates, best_peer, over["PyAV"])
+        share = ffmpegs_share(path, arguments.rounds)
+        print(f"{path.name[-28:]:28}{row}{best_peer:16.2f}{share:10.0%}", flush=True)
+        results[path.name] = Result(rates, best_peer, over["PyAV"], share)
 
     over_best = statistics.geometric_mean(result.over_best_peer for result in results.values())
     over_pyav = statistics.geometric_mean(result.over_pyav for result in results.values())
@@ -155,12 +169,15 @@ def as_table(results: dict[str, Result]) -> str:
     """Clips per second in Markdown, a file a row."""
     names = list(next(iter(results.values())).clips_per_second)
     lines = [
-        "| file | " + " | ".join(names) + " | over the best peer |",
-        "|---" * (len(names) + 2) + "|",
+        "| file | " + " | ".join(names) + " | over the best peer | over PyAV | FFmpeg's share |",
+        "|---" * (len(names) + 4) + "|",
     ]
     for file, result in results.items():
         rates = " | ".join(f"{rate:.1f}" for rate in result.clips_per_second.values())
-        lines.append(f"| `{file}` | {rates} | {result.over_best_peer:.2f} |")
+        lines.append(
+            f"| `{file}` | {rates} | {result.over_best_peer:.2f} | {result.over_pyav:.2f} "
+            f"| {result.ffmpegs_share:.0%} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -182,6 +199,40 @@ def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, li
             seconds[name].append(time.process_time() - start)
         order.append(order.pop(0))
     return seconds
+
+
+def ffmpegs_share(path: Path, rounds: int) -> float:
+    """The median over the rounds' clips of FFmpeg's share of stmnet's time."""
+    spent = 0.0
+    decode, add = stmnet_reader._decode_group, stmnet_reader._Images.add
+
+    def decode_timed(*group: Any, **wanted: Any) -> Iterator[Any]:
+        nonlocal spent
+        frames = decode(*group, **wanted)
+        while True:
+            start = time.process_time()
+            frame = next(frames, None)
+            spent += time.process_time() - start
+            if frame is None:
+                return
+            yield frame
+
+    def add_timed(images: Any, frame: Any) -> None:
+        nonlocal spent
+        start = time.process_time()
+        add(images, frame)
+        spent += time.process_time() - start
+
+    shares = []
+    with (
+        patch.object(stmnet_reader, "_decode_group", decode_timed),
+        patch.object(stmnet_reader._Images, "add", add_timed),
+    ):
+        for number in range(rounds):
+            spent, start = 0.0, time.process_time()
+            read_with_stmnet(path, random_segments(number))
+            shares.append(spent / (time.process_time() - start))
+    return statistics.median(shares)
 
 
 def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
