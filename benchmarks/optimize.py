@@ -124,13 +124,14 @@ class PermutedTemporalConv(nn.Module):
 
     def __init__(self, channelwise: ChannelwiseTemporalConv) -> None:
         super().__init__()
+        self.num_frames = channelwise.num_frames
         self.weight = nn.Parameter(channelwise.weight[..., 0], requires_grad=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         _, channels, height, width = frames.shape
         # (N*T, C, H, W) -> (N, T, C, H, W) -> (N*H*W, C, T), and back
-        clips = frames.unflatten(0, (-1, NUM_FRAMES)).permute(0, 3, 4, 2, 1)
-        lines = clips.reshape(-1, channels, NUM_FRAMES)
+        clips = frames.unflatten(0, (-1, self.num_frames)).permute(0, 3, 4, 2, 1)
+        lines = clips.reshape(-1, channels, self.num_frames)
         lines = F.conv1d(lines, self.weight, padding=1, groups=channels)
         clips = lines.unflatten(0, (-1, height, width)).permute(0, 4, 3, 1, 2)
         return clips.reshape(-1, channels, height, width)
