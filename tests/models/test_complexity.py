@@ -47,7 +47,8 @@ def test_macs_and_parameters_by_hand(device: str) -> None:
     batch_norm = 2 * 3 * 6 * 9 * 11
     strided = 3 * 5 * 4 * 8 * 6 * 5
     linear = 3 * 8 * 5
-    assert cost.macs == grouped + batch_norm + strided + linear
+    pooled = 3 * 8 * 5 * 4
+    assert cost.macs == grouped + batch_norm + strided + pooled + linear
     assert cost.parameters == (6 * 2 * 9 + 6) + 12 + 8 * 6 * 5 + (8 * 5 + 5)
     assert {part.name: part.macs for part in cost.modules} == {
         "grouped": grouped,
@@ -55,8 +56,8 @@ def test_macs_and_parameters_by_hand(device: str) -> None:
         "fixed": strided,
         "fc": linear,
     }
-    assert {"aten.relu", "aten.mean"} <= set(cost.free_operators)
-    assert not {"aten.convolution", "aten.addmm"} & set(cost.free_operators)
+    assert "aten.relu" in cost.free_operators
+    assert not {"aten.convolution", "aten.addmm", "aten.mean"} & set(cost.free_operators)
     assert not any("norm" in operator for operator in cost.free_operators)
 
 
@@ -86,8 +87,8 @@ def test_peak_memory_of_tsn_is_that_of_its_first_block() -> None:
     assert 3 * 256 * channel < peak <= (3 * 256 + 2 * 64) * channel + 2 * clip + normalising
 
 
-# What fvcore 0.1.5 counts for the same networks, 8 frames of 224 x 224 and 174 classes, less what
-# it counts for the global average pooling (802,816), which is zero here.
+# What fvcore 0.1.5 counts for the same networks, 8 frames of 224 x 224 and 174 classes. It has the
+# average over a frame, but no max-pools and no average over time.
 BY_FVCORE = {
     "tsn_resnet50": ({}, 32_878_567_424),
     "stm_resnet50": ({}, 33_255_941_120),
@@ -102,7 +103,30 @@ BY_FVCORE = {
 @pytest.mark.parametrize("name", BY_FVCORE)
 def test_macs_are_fvcores(name: str) -> None:
     options, total = BY_FVCORE[name]
-    assert measure(name.split()[0], options=options).macs == total - 802_816
+    stem = 8 * 64 * 112 * 112
+    has_cmm = name == "stm_resnet50"
+    strided_cmms = 8 * (128 * 56 * 56 + 256 * 28 * 28 + 512 * 14 * 14) * has_cmm
+    over_time = 8 * 174
+    cost = measure(name.split()[0], options=options)
+    assert cost.macs == total + stem + strided_cmms + over_time
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(3, stride=2, padding=1),
+        nn.AvgPool2d(3, stride=1, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.MaxPool3d(2),
+        nn.AvgPool3d((1, 2, 2)),
+        nn.AdaptiveAvgPool3d(1),
+    ],
+    ids=repr,
+)
+def test_every_pooling_costs_one_per_element(pool: nn.Module) -> None:
+    volume = torch.zeros(2, 5, 4, 8, 6)
+    maps = volume if "3d" in type(pool).__name__ else volume[0]
+    assert measure_network(pool, maps).macs == maps.numel()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +142,7 @@ def test_costs_that_facts_name(
     name: str, asked: dict[str, Any], gigamacs: float, parameters: int
 ) -> None:
     cost = measure(name, **asked)
-    assert cost.macs / 1e9 == pytest.approx(gigamacs, abs=0.006)
+    assert cost.macs / 1e9 == pytest.approx(gigamacs, rel=0.001)  # FACTS counts no pooling
     assert cost.parameters == parameters
 
 
@@ -139,8 +163,10 @@ def test_table_10_to_the_printed_digit_where_it_can_be_reached() -> None:
             cost.macs.agrees_with(ours.macs),
             cost.parameters.agrees_with(ours.parameters),
         )
-    for row in ("CSTM, channel-wise 1D", "CSTM, all ordinary"):
-        assert agrees.pop(row) == (True, True)
+        if cost.row in ("CSTM, channel-wise 1D", "CSTM, all ordinary"):
+            printed = (f"{ours.macs / 1e9:.2f}G", f"{ours.parameters / 1e6:.2f}M")
+            assert printed == (cost.macs.printed, cost.parameters.printed)
+            assert agrees.pop(cost.row) == (True, True)
     # FACTS: not reproducible from any reading found. Should one be found, its remark must go.
     assert set(agrees.values()) == {(False, False)}
 

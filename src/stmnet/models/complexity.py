@@ -23,7 +23,8 @@ from stmnet.models.zoo import build_model
 
 MACS_RULE = (
     "MACs: one multiplication with its addition is one FLOP; convolutions and linear layers "
-    "without their bias; batch normalisation 2 per element (as fvcore); all else zero."
+    "without their bias; batch normalisation 2 and pooling 1 per element that goes in; "
+    "all else zero."
 )
 MEMORY_RULE = (
     "peak memory: the most bytes that the clip and all features hold at one time in eager fp32 "
@@ -84,7 +85,7 @@ def measure(
 @torch.no_grad()
 def measure_network(network: nn.Module, clips: Tensor) -> Complexity:
     """The cost of a network's inference on `clips`; both may lie on any device."""
-    counter = FlopCounterMode(display=False, custom_mapping=BATCH_NORMS)
+    counter = FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH)
     with LiveMemory(clips) as memory, counter:
         network(clips)
     macs = {
@@ -118,8 +119,14 @@ def batch_norm_operations(input_shape: torch.Size, *_: Any, **__: Any) -> int:
     return 2 * OPERATIONS_PER_MAC * input_shape.numel()
 
 
-# What torch's counter does not know: batch normalisation, under its names on all devices.
-BATCH_NORMS = dict.fromkeys(
+def pooling_operations(input_shape: torch.Size, *_: Any, **__: Any) -> int:
+    """One per element, as fvcore counts averages; in the counter's unit."""
+    return OPERATIONS_PER_MAC * input_shape.numel()
+
+
+# What torch's counter does not know: batch normalisation, under its names on all devices, and
+# pooling, over time (`mean`) too.
+UNKNOWN_TO_TORCH = dict.fromkeys(
     (
         torch.ops.aten.native_batch_norm,
         torch.ops.aten.cudnn_batch_norm,
@@ -127,6 +134,15 @@ BATCH_NORMS = dict.fromkeys(
         torch.ops.aten._native_batch_norm_legit_no_training,
     ),
     batch_norm_operations,
+) | dict.fromkeys(
+    (
+        torch.ops.aten.max_pool2d_with_indices,
+        torch.ops.aten.max_pool3d_with_indices,
+        torch.ops.aten.avg_pool2d,
+        torch.ops.aten.avg_pool3d,
+        torch.ops.aten.mean,
+    ),
+    pooling_operations,
 )
 
 
