@@ -1,14 +1,17 @@
 """Clips per second of 8 random segment frames: stmnet beside PyAV, OpenCV, decord2 and torchcodec.
 
-    python benchmarks/decode.py FILE... [--rounds 15] [--docs docs]
+    python benchmarks/decode.py FILE... [--folders FOLDER...] [--rounds 15] [--docs docs]
 
 Everything runs in one process pinned to one core with one decoding thread. In every round each
 reader opens the file, finds how many frames it has, and returns the same random frames as RGB; the
-readers take turns. Shown are medians of CPU time and medians of the rounds' ratios. What is not
-installed is left out (pip install "stmnet[benchmarks]"; torchcodec also wants FFmpeg's shared
-libraries). Before the first round every reader's frames are compared with PyAV's. What bounds
-stmnet is FFmpeg's share of its time: decoding the pictures that are needed, and converting the
-wanted ones.
+readers take turns, in an order drawn for the round. Shown are medians of CPU time and medians of
+the rounds' ratios. What is not installed is left out (pip install "stmnet[benchmarks]"; torchcodec
+also wants FFmpeg's shared libraries). Before the first round every reader's frames are compared
+with PyAV's. What bounds stmnet is FFmpeg's share of its time: decoding the pictures that are
+needed, and converting the wanted ones.
+
+A folder's videos are measured as the files are, each in a third of the rounds; shown is their
+geometric mean. A few files tell little of a set, whose files differ in length and key frames.
 """
 
 from __future__ import annotations
@@ -32,9 +35,11 @@ import torch
 from pages import put_table, save_json
 
 from stmnet.video import reader as stmnet_reader
+from stmnet.video.frames import find_videos
 from stmnet.video.reader import VideoFile
 
 NUM_SEGMENTS = 8
+LEVEL = 0.97  # of a peer's speed: no slower than it
 Choose = Callable[[int], list[int]]
 Reader = Callable[[Path, Choose], np.ndarray]
 
@@ -108,6 +113,20 @@ class Result:
     ffmpegs_share: float
 
 
+@dataclass(frozen=True)
+class FolderResult:
+    """Of all videos in a folder: geometric means, and the least of them.
+
+    `num_behind`: on how many stmnet has less than 0.97 of the best peer's speed.
+    """
+
+    num_files: int
+    over_best_peer: float
+    least_over_best_peer: float
+    num_behind: int
+    over_pyav: float
+
+
 READERS: dict[str, tuple[str, Reader]] = {
     "stmnet": ("stmnet", read_with_stmnet),
     "PyAV": ("av", read_with_pyav),
@@ -120,6 +139,7 @@ READERS: dict[str, tuple[str, Reader]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--folders", nargs="+", type=Path, default=[])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--docs", type=Path, help="write the JSON and the table here")
     arguments = parser.parse_args()
@@ -138,12 +158,15 @@ def main() -> None:
     for path in arguments.files:
         seconds = measure(path, readers, arguments.rounds)
         rates = {name: 1 / statistics.median(times) for name, times in seconds.items()}
-        over = {name: median_ratio(seconds[name], seconds["stmnet"]) for name in readers}
-        best_peer = min(ratio for name, ratio in over.items() if name != "stmnet")
+        over_best_peer, over_pyav = compare(seconds)
         row = "".join(f"{rate:11.1f}" for rate in rates.values())
         share = ffmpegs_share(path, arguments.rounds)
-        print(f"{path.name[-28:]:28}{row}{best_peer:16.2f}{share:10.0%}", flush=True)
-        results[path.name] = Result(rates, best_peer, over["PyAV"], share)
+        print(f"{path.name[-28:]:28}{row}{over_best_peer:16.2f}{share:10.0%}", flush=True)
+        results[path.name] = Result(rates, over_best_peer, over_pyav, share)
+    folders: dict[str, FolderResult] = {}
+    for path in arguments.folders:
+        folders[path.name] = measure_folder(path, readers, max(1, arguments.rounds // 3))
+        print(path.name, folders[path.name], flush=True)
 
     over_best = statistics.geometric_mean(result.over_best_peer for result in results.values())
     over_pyav = statistics.geometric_mean(result.over_pyav for result in results.values())
@@ -156,13 +179,34 @@ def main() -> None:
             "rounds": arguments.rounds,
             "versions": {name: find_version(name) for name in readers},
             "files": {name: asdict(result) for name, result in results.items()},
+            "folders": {name: asdict(result) for name, result in folders.items()},
             "over_best_peer": over_best,
             "over_pyav": over_pyav,
         }
+        page = arguments.docs / "data.md"
         save_json(
             arguments.docs / "figures" / "decode.json", "python benchmarks/decode.py", content
         )
-        put_table(arguments.docs / "data.md", "decode.py", as_table(results))
+        put_table(page, "decode.py", as_table(results))
+        put_table(page, "decode.py folders", folders_as_table(folders))
+
+
+def compare(seconds: dict[str, list[float]]) -> tuple[float, float]:
+    """How many times as quick stmnet is as the best of its peers, and as plain PyAV."""
+    over = {name: median_ratio(times, seconds["stmnet"]) for name, times in seconds.items()}
+    return min(ratio for name, ratio in over.items() if name != "stmnet"), over["PyAV"]
+
+
+def measure_folder(folder: Path, readers: dict[str, Reader], rounds: int) -> FolderResult:
+    compared = [compare(measure(path, readers, rounds)) for path in find_videos([folder])]
+    over_best_peer, over_pyav = zip(*compared, strict=True)
+    return FolderResult(
+        num_files=len(compared),
+        over_best_peer=statistics.geometric_mean(over_best_peer),
+        least_over_best_peer=min(over_best_peer),
+        num_behind=sum(ratio < LEVEL for ratio in over_best_peer),
+        over_pyav=statistics.geometric_mean(over_pyav),
+    )
 
 
 def as_table(results: dict[str, Result]) -> str:
@@ -181,6 +225,20 @@ def as_table(results: dict[str, Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def folders_as_table(results: dict[str, FolderResult]) -> str:
+    """In Markdown, a folder a row."""
+    lines = [
+        "| folder | videos | over the best peer | the least | below 0.97 | over PyAV |",
+        "|---" * 6 + "|",
+    ]
+    for folder, result in results.items():
+        lines.append(
+            f"| `{folder}` | {result.num_files} | {result.over_best_peer:.2f} "
+            f"| {result.least_over_best_peer:.2f} | {result.num_behind} | {result.over_pyav:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, list[float]]:
     """The seconds of CPU time that every reader took in every round."""
     expected = read_with_pyav(path, random_segments(0))
@@ -193,11 +251,12 @@ def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, li
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     order = list(readers)
     for number in range(rounds):
+        # What ran before leaves its bytes in the caches: nobody always comes after the same one.
+        random.Random(number).shuffle(order)
         for name in order:
             start = time.process_time()
             readers[name](path, random_segments(number))
             seconds[name].append(time.process_time() - start)
-        order.append(order.pop(0))
     return seconds
 
 

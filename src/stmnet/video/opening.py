@@ -15,7 +15,10 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 
-EBML = b"\x1aE\xdf\xa3"
+# FFmpeg's names of the containers that are known by their first bytes.
+MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
+# Of these the container itself tells size and codec.
+STATE_EVERYTHING = frozenset({MP4, MATROSKA})
 
 
 @contextmanager
@@ -28,27 +31,38 @@ def open_video(
     """
     try:
         with path.open("rb", buffering=0) as file:
-            head = file.read(8)
+            head = file.read(12)
     except OSError as e:
         reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror
         raise VideoError(f"{path}: {reason}. Give the path of a video file.") from e
     if not head:
         raise VideoError(f"{path}: the file is empty. Download or copy it again.")
-    states_everything = head[4:] == b"ftyp" or head[:4] == EBML
+    container_format = _container_format(head) if quickly else None
     # A list of allowed decoders without any: FFmpeg then takes the container's word.
-    options = {"codec_whitelist": "none"} if quickly and states_everything else {}
+    options = {"codec_whitelist": "none"} if container_format in STATE_EVERYTHING else {}
     try:
-        container = av.open(str(path), options=options, metadata_errors="replace")
+        container = av.open(
+            str(path), format=container_format, options=options, metadata_errors="replace"
+        )
     except (av.error.FFmpegError, OSError) as e:
         reason = (
             # An mp4 keeps the table of its frames at the end unless it was written for streaming.
-            "an mp4 whose frame table is cut off or damaged" if head[4:] == b"ftyp" else e.strerror
+            "an mp4 whose frame table is cut off or damaged" if head[4:8] == b"ftyp" else e.strerror
         )
         raise VideoError(
             f"{path}: not a readable video ({reason}). Download it again, or remove it."
         ) from e
     with container:
         yield container, _video_stream(path, container)
+
+
+def _container_format(head: bytes) -> str | None:
+    """The container by a file's first 12 bytes; None leaves it to FFmpeg, which tries them all."""
+    if head[4:8] == b"ftyp":
+        return MP4
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return MATROSKA
+    return AVI if head[:4] == b"RIFF" and head[8:] == b"AVI " else None
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:

@@ -19,9 +19,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from stmnet.video.opening import StreamEnds
+from stmnet.video.opening import AVI, MATROSKA, MP4, StreamEnds
 
-MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 # AVI has no presentation times: only codecs whose packets tell their order themselves.
 CODECS_WITHOUT_TIMES = frozenset({"mpeg4", "mjpeg"})
 # An MPEG-4 packet this small holds a header alone: nothing changed, or (XviD, DivX) the picture
@@ -171,9 +170,14 @@ class PacketIndex:
         table = self._stream.index_entries
         if self._format == MP4 and self._codec == "mpeg4":
             _refuse_empty_mpeg4(entry.size for entry in table)
-        flags = [entry.flags for entry in table]
-        starts = [number for number, flag in enumerate(flags) if flag & TABLE_KEY]
-        hidden = [number for number, flag in enumerate(flags) if flag & TABLE_DISCARD]
+        starts: list[int] = []
+        hidden: list[int] = []
+        for number, entry in enumerate(table):
+            if flags := entry.flags:
+                if flags & TABLE_KEY:
+                    starts.append(number)
+                if flags & TABLE_DISCARD:
+                    hidden.append(number)
         return _groups(starts, hidden, len(table), lambda number: table[number].timestamp)
 
     def _scan(self) -> list[Group]:
