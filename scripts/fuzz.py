@@ -32,7 +32,11 @@ NUM_FRAMES = 40
 MAX_SECONDS = 10
 MAX_MEBIBYTES = 1000
 SOURCES = {
-    "h264.mp4": ("libx264", {"bf": "2", "g": "10", "movflags": "faststart"}),
+    # without the macroblock tree, whose bytes differ from one encoding to the next
+    "h264.mp4": (
+        "libx264",
+        {"bf": "2", "g": "10", "movflags": "faststart", "x264-params": "mbtree=0"},
+    ),
     "hevc.mkv": ("libx265", {"preset": "ultrafast", "x265-params": "log-level=0:keyint=10"}),
     "vp9.webm": ("libvpx-vp9", {"cpu-used": "8", "g": "10"}),
     "mpeg4.avi": ("mpeg4", {"bf": "2", "g": "10"}),
@@ -124,8 +128,10 @@ MUTATIONS: dict[str, Mutation] = {
 def encode(path: Path, codec: str, options: dict[str, str]) -> Path:
     rng = np.random.default_rng(0)
     ground = np.kron(rng.integers(0, 255, (8, 24, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
-    with av.open(str(path), "w") as container:
+    # The same bytes each time: no random numbers of segments, one thread.
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=12, options=options)
+        stream.codec_context.thread_count = 1
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for number in range(NUM_FRAMES):
             image = np.ascontiguousarray(ground[:, number : number + 96])

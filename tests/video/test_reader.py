@@ -112,6 +112,27 @@ def test_real_cut_files_are_recognised_as_such(shared: Path, tmp_path: Path, nam
     assert probe(cut).is_truncated
 
 
+def test_a_packet_of_impossible_size_ends_the_file(make_video: VideoWriter, tmp_path: Path) -> None:
+    options = {"movflags": "faststart"}
+    data = bytearray(make_video("whole.mp4", num_frames=12, options=options).read_bytes())
+    sizes = data.find(b"stsz") + 16  # of every packet, 32 bits each (ISO/IEC 14496-12, 8.7.3.2)
+    damaged = tmp_path / "damaged.mp4"
+
+    data[sizes + 4 * 7] |= 0x20  # one bit; FFmpeg: "cannot allocate memory"
+    damaged.write_bytes(data)
+    assert probe(damaged).num_frames < 12
+    assert probe(damaged).is_truncated
+    with pytest.raises(TruncatedVideoError, match=r"frame 11 .* only \d can be decoded"):
+        read_frames(damaged, [11])
+
+    data[sizes] |= 0x20
+    damaged.write_bytes(data)
+    with pytest.raises(VideoError, match=r"damaged\.mp4: the video stream has no frames"):
+        probe(damaged)
+    with pytest.raises(VideoError, match=r"damaged\.mp4"):
+        read_frames(damaged, [0])
+
+
 def test_unreadable_files_are_named_with_a_remedy(make_video: VideoWriter, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("This is no video at all.\n" * 50)

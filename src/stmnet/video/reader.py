@@ -15,12 +15,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -95,7 +95,8 @@ class VideoFile:
         """When each frame is shown, ascending: for sampling by time where the rate varies."""
         with open_video(self.path) as (container, stream):
             assert stream.time_base is not None
-            times = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+            packets = _undamaged(container.demux(stream))
+            times = [p.pts for p in packets if p.size and not p.is_discard]
             if None in times:
                 raise VideoError(
                     f"{self.path}: its packets have no presentation times. Sample by frame number."
@@ -288,12 +289,18 @@ def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[
                 yield frame
 
 
+def _undamaged(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+    """Packets up to the end, or to damage that the container does not get past."""
+    with suppress(av.error.FFmpegError):
+        yield from packets
+
+
 def _count_packets(path: Path) -> tuple[int, float]:
     """The number of packets that hold something, and when the last of all streams ends."""
     num_frames = 0
     ends = StreamEnds()
     with open_video(path) as (container, stream):
-        for packet in container.demux():
+        for packet in _undamaged(container.demux()):
             ends.add(packet)
             if packet.stream is stream and packet.size > 0 and not packet.is_discard:
                 num_frames += 1
