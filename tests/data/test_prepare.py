@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from stmnet.cli import main
@@ -22,6 +23,7 @@ from stmnet.data.prepare import estimate, prepare
 from stmnet.data.prepared_tree import survey
 from stmnet.data.progress import ProgressOnStderr, in_words
 from stmnet.errors import DatasetError
+from stmnet.video.frames import read_frames
 from stmnet.video.transcode import Shape
 from tests.conftest import decode_all, moving_bars, write_audio, write_video
 
@@ -136,6 +138,44 @@ def test_a_damaged_frame_keeps_its_place_and_is_listed(tmp_path: Path) -> None:
     assert summary.unreadable[Path("1")] == "damaged frames: 1, the first 00002.jpg"
     assert "none of its 2 frames can be decoded" in summary.unreadable[Path("2")]
     assert not (out / "2").exists()
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "RGBA as JPEG", "palette", "grey and alpha"])
+def test_odd_images_are_prepared_as_they_are_read(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "in/1"
+    folder.mkdir(parents=True)
+    ramp = np.tile(np.linspace(0, 255, 96, dtype=np.uint8), (72, 1))
+    clear = np.zeros_like(ramp)
+    match kind:
+        case "16 bits":
+            Image.fromarray(ramp.astype(np.uint16) * 257).save(folder / "1.png")
+        case "RGBA as JPEG":
+            rgba = np.dstack([ramp, 255 - ramp, ramp // 2, clear])
+            Image.fromarray(rgba).save(folder / "1.jpg", format="PNG")
+        case "palette":
+            Image.fromarray(ramp).convert("P").save(folder / "1.png")
+        case "grey and alpha":
+            Image.fromarray(np.dstack([ramp, clear])).save(folder / "1.png")
+    out = tmp_path / "out"
+    summary = prepare("jester", tmp_path / "in", out, shape=SHAPE, processes=1)
+    assert summary.unreadable == {}
+    before = read_frames(folder, [0]).float()
+    after = read_frames(out / "1", [0]).float()
+    assert after.shape == (1, 3, 64, 85)
+    smaller = torch.nn.functional.interpolate(before, (64, 85), mode="bicubic", antialias=True)
+    assert (after - smaller).square().mean().sqrt() < 3
+
+
+def test_an_image_that_cannot_be_opened_costs_its_folder(tmp_path: Path) -> None:
+    for name in ("1", "2", "3", "4"):
+        write_frames(tmp_path / "in" / name, 2, 96, 72)
+    os.mkfifo(tmp_path / "in/2/00003.jpg")
+    os.mkfifo(tmp_path / "in/3/notes")
+    (tmp_path / "in/4/00003.jpg").symlink_to("nowhere")
+    summary = prepare("jester", tmp_path / "in", tmp_path / "out", shape=SHAPE, processes=1)
+    assert summary.num_done == 1
+    assert sorted(summary.unreadable) == [Path("2"), Path("3"), Path("4")]
+    assert "in/2/00003.jpg: cannot be opened" in summary.unreadable[Path("2")]
 
 
 def test_what_is_there_is_not_made_again(root: Path, tmp_path: Path) -> None:

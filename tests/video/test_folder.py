@@ -58,6 +58,15 @@ def test_grey_images_come_as_rgb(tmp_path: Path) -> None:
     assert (read_frames(tmp_path / "clip", [0]) == 77).all()
 
 
+def test_16_bits_come_as_8(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(values * 257).save(tmp_path / "clip" / "1.png")
+    frames = read_frames(tmp_path / "clip", [0])
+    assert frames.dtype == torch.uint8
+    np.testing.assert_array_equal(frames[0], np.stack([values] * 3))
+
+
 def test_a_folder_is_listed_once_until_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

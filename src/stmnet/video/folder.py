@@ -1,6 +1,6 @@
 """Folders of frames, as Something-Something v1 and Jester are published: 00001.jpg, 00002.jpg, ...
 
-JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB.
+JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB, 8 bits a channel.
 """
 
 from __future__ import annotations
@@ -103,10 +103,13 @@ class FrameFolder:
         path = self.path / self._names[index]
         try:
             data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            return decode_image(data, mode=ImageReadMode.RGB)
+            image = decode_image(data, mode=ImageReadMode.RGB)
         except (OSError, RuntimeError, ValueError) as e:
             reason = " ".join(str(e).split())
             raise VideoError(f"{path}: not a readable image ({reason}). Copy it again.") from e
+        if image.dtype == torch.uint16:  # a PNG with 16 bits a channel
+            return (image.to(torch.float32) / 257).round().to(torch.uint8)
+        return image
 
 
 @lru_cache(maxsize=4096)

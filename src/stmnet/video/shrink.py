@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from stmnet.errors import VideoError
@@ -19,15 +22,21 @@ JPEG_QUALITY = 92
 def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
     """Write the files of the folder `source` anew as `target`, which appears once it is whole.
 
-    Images whose short side is longer than `short_side` are resized; JPEGs get `JPEG_QUALITY`. All
-    other files are copied byte by byte, damaged images too: readers count frames by their files.
+    Images whose short side is longer than `short_side` are resized, in grey or RGB, 8 bits; JPEGs
+    get `JPEG_QUALITY`. All other files are copied byte by byte, damaged images too: readers count
+    frames by their files.
 
-    Raises `VideoError` if no image can be read, and `OSError` if `target` cannot be written.
+    Raises `VideoError` if no image can be read or one file not even be opened, and `OSError` if
+    `target` cannot be written.
     """
     num_frames = 0
     damaged: list[str] = []
     with whole_folder(target) as unfinished:
         for path in sorted(p for p in source.iterdir() if not p.name.startswith(".")):
+            if not (path.is_file() and os.access(path, os.R_OK)):
+                raise VideoError(
+                    f"{path}: cannot be opened, or is no regular file. Extract its folder again."
+                )
             copy = unfinished / path.name
             smaller = None
             if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -39,7 +48,7 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
             if smaller is None:
                 shutil.copyfile(path, copy)
             else:
-                smaller.save(copy, quality=JPEG_QUALITY)
+                copy.write_bytes(smaller)
         if len(damaged) == num_frames:
             raise VideoError(
                 f"{source}: none of its {num_frames} frames can be decoded. "
@@ -50,15 +59,30 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
     return Transcoded(num_frames)
 
 
-def _smaller(path: Path, short_side: int) -> Image.Image | None:
-    """The image with the short side asked for; None where it is small enough as it is."""
+def _smaller(path: Path, short_side: int) -> bytes | None:
+    """The image with the short side asked for, as a file; None where it is small enough as it is.
+
+    Whatever is wrong with the image is raised here; writing the bytes can only fail for want of
+    room.
+    """
     with Image.open(path) as image:
         scale = short_side / min(image.size)
         if scale >= 1:
             return None
-        full = image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
         size = (round(image.width * scale), round(image.height * scale))
-        return full.resize(size, Image.Resampling.BICUBIC)
+        resized = _with_8_bits(image).resize(size, Image.Resampling.BICUBIC)
+    data = io.BytesIO()
+    is_png = path.suffix.lower() == ".png"
+    resized.save(data, format="PNG" if is_png else "JPEG", quality=JPEG_QUALITY)
+    return data.getvalue()
+
+
+def _with_8_bits(image: Image.Image) -> Image.Image:
+    """Grey or RGB without transparency, as frames are read: what both JPEG and PNG can hold."""
+    if image.mode.startswith("I"):
+        # 16 bits: of their values Pillow's own conversion makes all but the darkest white.
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    return image if image.mode == "L" else image.convert("RGB")
 
 
 @contextmanager
