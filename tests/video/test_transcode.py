@@ -113,6 +113,23 @@ def test_a_varying_frame_rate_stays_as_it_is(tmp_path: Path, suffix: str) -> Non
     assert times(done(source)) == times(source)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
+@pytest.mark.parametrize("hours", [1, 12])
+def test_a_picture_an_hour_stays_as_it_is(tmp_path: Path, suffix: str, hours: int) -> None:
+    source = tmp_path / f"a{suffix}"
+    gap = Fraction(3600 * hours)
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream(CODECS.get(suffix, "libx264"), rate=1 / gap)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number, image in enumerate(moving_bars(3, 64, 48)):
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = number, gap
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert times(source) == [0, 3600 * hours, 7200 * hours]
+    assert times(done(source)) == times(source)
+
+
 @pytest.mark.parametrize(
     ("size", "short_side", "expected"),
     [

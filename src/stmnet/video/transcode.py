@@ -238,7 +238,7 @@ class _Encoding:
         self._shaper = VideoReformatter()
         rate = source.average_rate or source.guessed_rate or Fraction(25)
         # MPEG-4's clock has 16 bits; a fixed rate needs no finer one.
-        frame_time = 1 / rate.limit_denominator(1001)
+        frame_time = (1 / rate).limit_denominator(0xFFFF)
         self._time_base = frame_time if self._counts else source.time_base or frame_time
         self._last_time: int | None = None
         self.num_frames = 0
