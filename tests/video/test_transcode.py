@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 
 from stmnet.errors import VideoError
 from stmnet.video.transcode import SUFFIXES, Shape, Transcoded, transcode, upright_size
@@ -199,6 +200,26 @@ def test_oblong_pixels_become_square(
 def test_colours_stay(make_video: VideoWriter, pixels: str) -> None:
     source = make_video("a.mp4", pixel_format=pixels)
     assert psnr(decode_all(done(source)), decode_all(source)) > 32
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("a.mp4", "libx264rgb", "rgb24"),
+        ("a.mov", "png", "rgb24"),
+        ("a.mov", "png", "gray"),
+        ("a.mkv", "ffv1", "bgr0"),
+        ("a.webm", "libvpx-vp9", "gbrp"),
+    ],
+)
+def test_rgb_becomes_yuv_and_is_marked_so(
+    make_video: VideoWriter, name: str, codec: str, pixels: str
+) -> None:
+    source = make_video(name, codec=codec, pixel_format=pixels)
+    target = done(source)
+    assert psnr(decode_all(target), decode_all(source)) > 32
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].codec_context.colorspace == Colorspace.ITU601
 
 
 def test_sound_is_left_out(tmp_path: Path, make_video: VideoWriter) -> None:

@@ -23,7 +23,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
@@ -115,6 +115,8 @@ DEFAULT_INTERVALS = dict.fromkeys(SUFFIXES, 6) | {".webm": 16}
 _REPEATABLE = {"fflags": "+bitexact"}
 # The index first, so that a file that was cut off still opens.
 _CONTAINER_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
+# ITU-T H.273's number, which PyAV has no name for.
+_MATRIX_OF_RGB = 0
 # What is wrong with the place that is written to, and not with the source.
 _WRITE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT}
@@ -254,7 +256,9 @@ class _Encoding:
         codec.options = {**coding.options, "keyint_min": str(interval)}
         codec.time_base = self._time_base
         codec.color_range = ColorRange.MPEG
-        codec.colorspace = first.colorspace
+        # RGB becomes YUV with this matrix; the source's mark would still say that it is RGB.
+        is_rgb = first.format.is_rgb or first.colorspace == _MATRIX_OF_RGB
+        codec.colorspace = Colorspace.ITU601 if is_rgb else first.colorspace
         codec.color_primaries = first.color_primaries
         codec.color_trc = first.color_trc
 
