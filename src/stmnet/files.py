@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+MAX_NAME_BYTES = 255
+"""The longest name that file systems take."""
 
 
 @contextmanager
@@ -13,10 +18,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Whatever stood at `path` stays until then, also when the process is killed.
     """
-    unfinished = path.with_name(f".{path.name}.partial")
+    unfinished = unfinished_beside(path)
     try:
         yield unfinished
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def unfinished_beside(path: Path) -> Path:
+    """The hidden path at which `path` is written until it is whole."""
+    name = f".{path.name}.partial"
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.partial"
+    return path.with_name(name)

@@ -178,6 +178,17 @@ def test_an_image_that_cannot_be_opened_costs_its_folder(tmp_path: Path) -> None
     assert "in/2/00003.jpg: cannot be opened" in summary.unreadable[Path("2")]
 
 
+def test_names_may_be_as_long_as_file_systems_take(tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    write_video(root / f"{'x' * 251}.mp4")
+    write_frames(root / ("é" * 127), 2, 96, 72)
+    (root / f"{'z' * 251}.csv").write_text("a;b\n")
+    summary = prepare("folder", root, out, shape=SHAPE, processes=1)
+    assert (summary.num_done, summary.unreadable) == (2, {})
+    assert set(contents(out)) == set(contents(root)) | {"prepare.json"}
+
+
 def test_what_is_there_is_not_made_again(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = prepare("folder", root, out, shape=SHAPE, processes=1)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from stmnet.errors import VideoError
+from stmnet.files import unfinished_beside
 from stmnet.video.transcode import Transcoded
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -88,7 +89,7 @@ def _with_8_bits(image: Image.Image) -> Image.Image:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a hidden folder beside `path` to fill; it becomes `path` if the block ends well."""
-    unfinished = path.with_name(f".{path.name}.partial")
+    unfinished = unfinished_beside(path)
     try:
         unfinished.mkdir()
         yield unfinished
