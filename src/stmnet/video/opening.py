@@ -87,6 +87,15 @@ def pixel_aspect(stream: VideoStream) -> float:
     return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
 
 
+def promised_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """How long a file lasts by its header."""
+    seconds = (container.duration or 0) / av.time_base
+    if container.format.name == AVI and stream.time_base is not None:
+        # Without the table at an AVI's end FFmpeg guesses; the header has the number of ticks.
+        seconds = max(seconds, float(stream.frames * stream.time_base))
+    return seconds
+
+
 def falls_short(found: float, promised: float) -> bool:
     """Whether a file ends before its header promises."""
     # Headers round, and last frames have no length of their own: a few per cent are no damage.
@@ -101,10 +110,11 @@ class StreamEnds:
         self._streams: dict[int, Stream] = {}
 
     def add(self, packet: Packet[Any]) -> None:
-        if packet.pts is None:
+        start = packet.dts if packet.pts is None else packet.pts
+        if start is None:
             return
         number = packet.stream_index
-        end = packet.pts + (packet.duration or 0)
+        end = start + (packet.duration or 0)
         if end > self._ticks.get(number, 0):
             self._ticks[number] = end
             self._streams[number] = packet.stream

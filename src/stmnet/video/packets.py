@@ -21,6 +21,11 @@ from av.video.stream import VideoStream
 
 from stmnet.video.opening import AVI, MATROSKA, MP4, StreamEnds
 
+# Codecs that are known to give a group's frames whatever was decoded before it.
+CODECS_IN_GROUPS = frozenset(
+    {"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg"}
+    | {"h263", "flv1", "prores", "dnxhd", "ffv1", "huffyuv", "png", "rawvideo"}
+)
 # AVI has no presentation times: only codecs whose packets tell their order themselves.
 CODECS_WITHOUT_TIMES = frozenset({"mpeg4", "mjpeg"})
 # An MPEG-4 packet this small holds a header alone: nothing changed, or (XviD, DivX) the picture
@@ -65,13 +70,15 @@ class PacketIndex:
         self._demuxer = self._packets_from_here()
         self._next_packet: int | None = None
         self._kept: list[Packet[VideoStream]] = []
-        self._codec = stream.codec_context.name
+        self._codec = stream.codec_context.codec.canonical_name
         self._format = container.format.name
         # What the container seeks by, in the stream's time base.
         self._timestamp = _pts if self._format == MATROSKA else _dts
         self.last_end_seconds = 0.0
         if self._format not in (MP4, MATROSKA, AVI):
             raise UnsureOrderError(f"container {self._format}")
+        if self._codec not in CODECS_IN_GROUPS:
+            raise UnsureOrderError(f"codec {self._codec}")
         if self._format == AVI and self._codec not in CODECS_WITHOUT_TIMES:
             raise UnsureOrderError(f"{self._codec} in AVI")
 
@@ -107,9 +114,10 @@ class PacketIndex:
         found = self._timestamp(packets[0]) if packets else None
         if len(packets) < group.num_packets or found != group.first_timestamp:
             raise UnsureOrderError("the packets are not where the table says")
-        if self._format == AVI and self._codec == "mpeg4":
+        if self._codec == "mpeg4":
+            # Not by the container's times: what XviD wrote is often stored with wrong ones.
             packets = self._unpack(packets)
-            _time_mpeg4(packets, first_time=group.first_frame)
+            _time_mpeg4(packets, first_time=group.first_packet)
         times = {packet.pts for packet in packets}
         if None in times or len(times) < len(packets):
             raise UnsureOrderError("presentation times are missing or repeated")
@@ -125,6 +133,10 @@ class PacketIndex:
             raise UnsureOrderError("the packets are not those of the table")
         return times
 
+    def denies_reordering(self, packets: Sequence[Packet[VideoStream]]) -> bool:
+        """Whether an MP4 has every packet of a group shown as soon as it is decoded."""
+        return self._format == MP4 and all(packet.pts == packet.dts for packet in packets)
+
     def _check_start(self) -> None:
         """Frames shown before the first key frame refer to some that are not there.
 
@@ -133,7 +145,7 @@ class PacketIndex:
         start = self._kept[:2] or list(islice(self._demuxer, 2))
         if not self._kept:
             self._demuxer = chain(start, self._demuxer)
-        if start and self._format == AVI and self._codec == "mpeg4":
+        if start and self._codec == "mpeg4":
             _time_mpeg4(self._unpack(start), first_time=0)
         times = [packet.pts for packet in start]
         if None not in times and times != sorted(map(time_of, start)):
@@ -143,8 +155,10 @@ class PacketIndex:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
 
     def _seek(self, group: Group) -> None:
-        # MP4 seeks to the last key frame shown by then, which may be decoded well before.
-        self._container.seek(group.last_timestamp, stream=self._stream)
+        # MP4 seeks to the last key frame shown by then, which may be decoded well before. (An AVI's
+        # last packet may be empty and yet marked as a key frame.)
+        goal = group.first_timestamp if self._format == AVI else group.last_timestamp
+        self._container.seek(goal, stream=self._stream)
         timestamp_of, first = self._timestamp, group.first_timestamp
         # Nothing here refers to the index itself: a circle would keep the decoder and its buffers
         # until Python's collector comes by.
@@ -174,7 +188,7 @@ class PacketIndex:
         hidden: list[int] = []
         for number, entry in enumerate(table):
             if flags := entry.flags:
-                if flags & TABLE_KEY:
+                if flags & TABLE_KEY and self._holds_picture(entry.size):
                     starts.append(number)
                 if flags & TABLE_DISCARD:
                     hidden.append(number)
@@ -200,7 +214,7 @@ class PacketIndex:
                 raise UnsureOrderError("packets without a time or a frame")
             if self._format != AVI and self._codec == "mpeg4":
                 _refuse_empty_mpeg4([packet.size])
-            if packet.is_keyframe:
+            if packet.is_keyframe and self._holds_picture(packet.size):
                 starts.append(len(timestamps))
             if not self._shows(packet):
                 hidden.append(len(timestamps))
@@ -212,6 +226,10 @@ class PacketIndex:
             self._kept = []
         self.last_end_seconds = ends.last_seconds()
         return _groups(starts, hidden, len(timestamps), timestamps.__getitem__)
+
+    def _holds_picture(self, num_bytes: int) -> bool:
+        # XviD marks as a key frame the empty packet behind one that another picture is packed with.
+        return self._codec != "mpeg4" or num_bytes > MAX_EMPTY_MPEG4_BYTES
 
     def _shows(self, packet: Packet[VideoStream]) -> bool:
         # A VP8 packet may hold a picture that others refer to and nobody sees: bit 4 says so.

@@ -35,7 +35,13 @@ from torch import Tensor
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.info import VideoInfo
-from stmnet.video.opening import StreamEnds, falls_short, open_video, pixel_aspect
+from stmnet.video.opening import (
+    StreamEnds,
+    falls_short,
+    open_video,
+    pixel_aspect,
+    promised_seconds,
+)
 from stmnet.video.packets import PacketIndex, UnsureOrderError, time_of
 
 # Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
@@ -129,7 +135,6 @@ class VideoFile:
     @cached_property
     def _extent(self) -> tuple[int, bool]:
         """The number of frames, and whether the file is cut off."""
-        header = self._stream.frames
         if self._index is not None and self._index.has_table:
             num_frames = self._index.num_frames_before(self.path.stat().st_size)
             if num_frames == 0:
@@ -139,9 +144,8 @@ class VideoFile:
             num_frames, last_end = self._index.num_frames, self._index.last_end_seconds
         else:
             num_frames, last_end = _count_packets(self.path)
-        promised_seconds = (self._container.duration or 0) / av.time_base
-        is_cut = falls_short(last_end, promised_seconds) or falls_short(num_frames, header)
-        return num_frames, is_cut
+        # By time, for headers count pictures too that are left out (AVI) or cut away (edit lists).
+        return num_frames, falls_short(last_end, promised_seconds(self._container, self._stream))
 
     def _read_by_groups(
         self, wanted: Sequence[int], *, square_pixels: bool = False
@@ -163,6 +167,8 @@ class VideoFile:
                     packets = index.packets(number - 1) + packets
                 for frame in _decode_group(codec, packets, wanted_times=times):
                     images.add(frame)
+                if index.denies_reordering(packets) and codec.reorder_depth > 0:
+                    raise UnsureOrderError("the decoder reorders, the container does not know it")
         except (UnsureOrderError, av.error.FFmpegError):
             return None
         return images if images.num_added == len(wanted) else None
@@ -176,6 +182,7 @@ def _decode_group(
     In the order of presentation. Stops after the last packet that a wanted frame comes from.
     """
     key_time = time_of(packets[0])
+    last_time: int | None = None
     last = max(n for n, packet in enumerate(packets) if packet.pts in wanted_times)
     can_skip = codec.name in CODECS_THAT_SKIP
     skips = None
@@ -191,7 +198,10 @@ def _decode_group(
         for frame in codec.decode(packet):
             if frame.is_corrupt or (frame.pts == key_time and frame.pict_type != PictureType.I):
                 raise UnsureOrderError("damage, or a key frame that refers to others")
-            if frame.pts in wanted_times:
+            if frame.pts is None or (last_time is not None and frame.pts <= last_time):
+                raise UnsureOrderError("frames come in another order than the container says")
+            last_time = frame.pts
+            if last_time in wanted_times:
                 yield frame
 
 

@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
@@ -28,7 +27,7 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 from stmnet.files import whole_file
-from stmnet.video.opening import StreamEnds, falls_short, open_video
+from stmnet.video.opening import StreamEnds, falls_short, open_video, promised_seconds
 
 FORMAT_VERSION = 1
 """Raised whenever the same source and settings would give other bytes."""
@@ -177,7 +176,6 @@ class _Decoding:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container = container
         self._stream = stream
-        self._num_packets = 0
         self._num_broken = 0
         self._ends = StreamEnds()
 
@@ -192,7 +190,7 @@ class _Decoding:
             except av.error.FFmpegError:
                 self._num_broken += 1
                 continue
-            self._note(packet)
+            self._ends.add(packet)
             if packet.stream is not self._stream:
                 continue
             try:
@@ -207,20 +205,13 @@ class _Decoding:
 
     def damage(self) -> str | None:
         """In words, or None for a sound source."""
-        seconds = (self._container.duration or 0) / av.time_base
+        seconds = promised_seconds(self._container, self._stream)
         end_seconds = self._ends.last_seconds()
         if falls_short(end_seconds, seconds):
             return f"cut off after {end_seconds:.1f} of {seconds:.1f} s"
-        if falls_short(self._num_packets, self._stream.frames):
-            return f"cut off after {self._num_packets} of {self._stream.frames} frames"
         if self._num_broken:
             return f"damaged frames: {self._num_broken}"
         return None
-
-    def _note(self, packet: Packet[Any]) -> None:
-        self._ends.add(packet)
-        if packet.stream is self._stream and packet.size:
-            self._num_packets += 1
 
 
 # ---- writing ----
