@@ -283,6 +283,36 @@ def test_other_settings_are_refused_by_name(root: Path, tmp_path: Path) -> None:
         prepare("folder", root, tmp_path / "out", shape=Shape(64, 8), processes=1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (b"", "holds no settings of stmnet prepare (not JSON)"),
+        (b'{"version": 1', "holds no settings of stmnet prepare (not JSON)"),
+        (b"\xff\xfe", "holds no settings of stmnet prepare (not JSON)"),
+        (b"[1]", "holds no settings of stmnet prepare (list instead of an object)"),
+        (None, "holds no settings of stmnet prepare (Is a directory)"),
+        (b'{"version": "1"}', "was begun with version '1', dataset None, short_side None; asked"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["prepare", "prepare --dry-run"])
+def test_settings_that_are_none_are_said_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+    root: Path,
+    tmp_path: Path,
+    settings: bytes | None,
+    message: str,
+    verb: str,
+) -> None:
+    path = tmp_path / "out/prepare.json"
+    path.parent.mkdir()
+    path.mkdir() if settings is None else path.write_bytes(settings)
+    code, out, err = run(capsys, *verb.split(), "folder", "--root", root, "--out", path.parent)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert message in err
+    assert "choose another" in err
+    assert contents(path.parent) == ({} if settings is None else {path.name: settings})
+
+
 def test_a_second_run_at_the_same_place_is_refused(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 

@@ -94,11 +94,12 @@ def size_in_bytes(path: Path) -> int:
 def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> None:
     """Make sure that `out` is the copy with these settings; write them there if it is new.
 
-    Raises `DatasetError` if it holds other data, or the copy with other settings.
+    Raises `DatasetError` if it holds other data, the copy with other settings, or none that can be
+    read.
     """
     settings = {"version": FORMAT_VERSION, "dataset": dataset, **asdict(shape)}
     path = out / SETTINGS_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         if out.is_dir() and any(not entry.match(UNFINISHED) for entry in out.iterdir()):
             raise DatasetError(
                 f"{out}: holds data but no {SETTINGS_FILE}, so it may be another's. "
@@ -107,15 +108,30 @@ def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> 
         if not only_look:
             _write_text(path, json.dumps(settings, indent=1) + "\n")
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = _read_settings(path)
     differing = [name for name in settings if found.get(name) != settings[name]]
     if differing:
-        was = ", ".join(f"{name} {found.get(name)}" for name in differing)
-        asked = ", ".join(f"{name} {settings[name]}" for name in differing)
+        was = ", ".join(f"{name} {found.get(name)!r}" for name in differing)
+        asked = ", ".join(f"{name} {settings[name]!r}" for name in differing)
         raise DatasetError(
             f"{out}: was begun with {was}; asked for was {asked}. "
             "Ask for the same, choose another folder, or delete that one."
         )
+
+
+def _read_settings(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        wrong = e.strerror if isinstance(e, OSError) else "not JSON"
+    else:
+        if isinstance(found, dict):
+            return found
+        wrong = f"{type(found).__name__} instead of an object"
+    raise DatasetError(
+        f"{path}: holds no settings of stmnet prepare ({wrong}), so nobody knows how the videos "
+        "beside it were made. Delete that folder or choose another."
+    )
 
 
 def copy_lists(plan: Plan, out: Path) -> None:
