@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stmnet.data.datasets import read_split
-from stmnet.data.datasets.folder import Row, held_out
+from stmnet.data.datasets.folder import Row, held_out, read_folder
 from stmnet.data.records import UNLABELLED, Clip
 from stmnet.errors import DatasetError
 
@@ -205,6 +205,30 @@ def test_a_list_of_another_form_is_told_what_it_lacks(
         read_split("folder", tmp_path / "all.csv", "train")
     assert message in str(error.value)
     assert "all.csv:1: " in str(error.value)
+
+
+@pytest.mark.parametrize("lines_after", [["c.mp4,jump"], ['c.mp4,"jump'], ["c.mp4,jump"] * 30_000])
+def test_a_quote_that_is_not_closed_takes_in_no_other_line(
+    tmp_path: Path, lines_after: list[str]
+) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    lines = ["path,label", "a.mp4,wave", 'b.mp4,"wave', *lines_after]
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    with pytest.raises(DatasetError, match=r"all\.csv:3: its quotes do not match.*b\.mp4"):
+        read_split("folder", tmp_path, "train")
+    # `stmnet check` goes on: the other lines are read as they are.
+    wrong: list[str] = []
+    parts = [read_folder(tmp_path, split, wrong.append) for split in ("train", "validation")]
+    num_wrong = sum('"' in line for line in lines)
+    assert len(wrong) == 2 * num_wrong
+    assert sum(len(part.clips) for part in parts) == len(lines) - 1 - num_wrong
+
+
+def test_quotes_hold_what_a_line_may(tmp_path: Path) -> None:
+    touch(tmp_path, "a, b.mp4")
+    (tmp_path / "train.csv").write_text('"a, b.mp4","the ""best"" wave"\n')
+    (tmp_path / "val.csv").write_text('"a, b.mp4",the "best" wave\n')
+    assert read_split("folder", tmp_path, "train").label_names == ('the "best" wave',)
 
 
 def test_a_clip_has_one_label(tmp_path: Path) -> None:

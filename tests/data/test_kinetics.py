@@ -91,6 +91,8 @@ def test_the_test_list_counts_once_it_has_labels(root: Path) -> None:
         ("riding a bike,vvvvvvvvvvv,zero,10,train", r"train\.csv:5: expected `label,youtube_id,"),
         ("riding a bike,vvvvvvvvvvv", r"train\.csv:5: expected `label,youtube_id,"),
         (",vvvvvvvvvvv,0,10,train", r"train\.csv:5: expected `label,youtube_id,"),
+        ('"riding a bike,v,0,10,train\n' * 5_000, r"train\.csv:5: its quotes do not match"),
+        (f"riding a bike,{'v' * 140_000},0,10,train", r"train\.csv:5: .*too long"),
     ],
 )
 def test_wrong_lines_are_named(root: Path, line: str, message: str) -> None:

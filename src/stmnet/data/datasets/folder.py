@@ -16,14 +16,13 @@ whose names say no split, is an error: what is meant for validation would be pas
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stmnet.data.datasets.lists import Entry, OnWrong, ids_of, read_text, refuse
+from stmnet.data.datasets.lists import Entry, OnWrong, csv_lines, ids_of, read_text, refuse
 from stmnet.data.datasets.videos import VideoFolder, is_video, list_folder, place
 from stmnet.data.records import UNLABELLED, ClipList
 from stmnet.errors import DatasetError
@@ -80,11 +79,10 @@ def parse_segments(
     text: str, source: Path, on_wrong: OnWrong = refuse, *, unlabelled: bool = False
 ) -> list[Row]:
     """The rows of a CSV list; those of an `unlabelled` one may lack the label."""
-    reader = csv.reader(text.splitlines())
     columns: Mapping[str, int] = ids_of(COLUMNS)
     rows: list[Row] = []
     labels: dict[Row, str] = {}
-    for cells in reader:
+    for number, cells in csv_lines(text, source, on_wrong):
         stripped = [cell.strip() for cell in cells]
         if not any(stripped):
             continue
@@ -95,7 +93,7 @@ def parse_segments(
             continue
         if not rows and (header[0] in ("path", "video") or "start_frame" in header):
             on_wrong(
-                f"{source}:{reader.line_num}: a header needs `path` and `label`; found "
+                f"{source}:{number}: a header needs `path` and `label`; found "
                 f"{','.join(cells)!r:.80}."
             )
             continue
@@ -103,7 +101,7 @@ def parse_segments(
             row = _row(stripped, columns)
         except ValueError:
             on_wrong(
-                f"{source}:{reader.line_num}: expected `{','.join(columns)}`, start_frame less "
+                f"{source}:{number}: expected `{','.join(columns)}`, start_frame less "
                 f"than end_frame; found {','.join(cells)!r:.80}."
             )
             continue
@@ -113,12 +111,12 @@ def parse_segments(
                 rows.append(row)
             else:
                 on_wrong(
-                    f"{source}:{reader.line_num}: {row.video} is {row.label!r} here and {label!r} "
+                    f"{source}:{number}: {row.video} is {row.label!r} here and {label!r} "
                     "in a line before. Remove one of them."
                 )
         else:
             commas = " Put commas between the fields." if set(";\t") & set(row.video) else ""
-            on_wrong(f"{source}:{reader.line_num}: {row.video} has no label.{commas}")
+            on_wrong(f"{source}:{number}: {row.video} has no label.{commas}")
     return rows
 
 

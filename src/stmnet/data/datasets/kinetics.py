@@ -13,14 +13,14 @@ Source: the data set's own files.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from stmnet.data.datasets.lists import (
     Entry,
     OnWrong,
+    csv_lines,
     find_list,
     ids_of,
     need_list,
@@ -81,15 +81,14 @@ def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]
 
     A list without labels, as the test list was at first, has no rows.
     """
-    reader = csv.reader(text.splitlines())
-    first = next(reader, [])
-    has_header = "youtube_id" in first
-    header = first if has_header else list(COLUMNS)
+    lines = list(csv_lines(text, source, on_wrong))
+    has_header = bool(lines) and "youtube_id" in lines[0][1]
+    header = lines.pop(0)[1] if has_header else list(COLUMNS)
     if "label" not in header:
         return []
     places = [header.index(column) if column in header else len(header) for column in COLUMNS]
     rows = []
-    for number, cells in _numbered(reader, [] if has_header else first):
+    for number, cells in lines:
         try:
             label, video, start, end = (cells[place] for place in places)
             if not (label and video):
@@ -102,14 +101,6 @@ def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]
             continue
         rows.append(Row(number, label, f"{label}/{video}_{times}"))
     return rows
-
-
-def _numbered(reader: Iterator[list[str]], first: list[str]) -> Iterator[tuple[int, list[str]]]:
-    if first:
-        yield 1, first
-    for number, cells in enumerate(reader, start=2):
-        if cells:
-            yield number, cells
 
 
 def _label_names(

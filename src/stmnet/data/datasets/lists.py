@@ -5,6 +5,7 @@ Parsing is pure: text in, entries out. What is on the disk is `videos.py`'s to s
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,6 +56,21 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
         stripped = line.strip()
         if stripped:
             yield number, stripped
+
+
+def csv_lines(text: str, source: Path, on_wrong: OnWrong) -> Iterator[tuple[int, list[str]]]:
+    """The cells of the lines that are not blank, with their numbers from 1."""
+    for number, line in numbered_lines(text):
+        # Line by line: a quote that is not closed would take in those that follow.
+        try:
+            (cells,) = csv.reader([line], strict=True)
+        except csv.Error as e:
+            on_wrong(
+                f"{source}:{number}: its quotes do not match, or it is too long ({e}); found "
+                f"{line!r:.80}. Mend the line."
+            )
+        else:
+            yield number, cells
 
 
 def find_list(
