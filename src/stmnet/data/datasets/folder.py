@@ -46,12 +46,12 @@ def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
     """Read a split of a user's own data set. Raises `DatasetError`."""
     if not root.exists():
         raise DatasetError(f"{root}: no such folder or list. Set data.root to one.")
-    folder, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
+    videos, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
     label_names = tuple(sorted({row.label for rows in parts.values() for row in rows} - {""}))
     ids = ids_of(label_names) | {"": UNLABELLED}
     rows = _part(parts, split, root)
     entries = [Entry(row.video, ids[row.label], row.start_frame, row.end_frame) for row in rows]
-    return place(entries, VideoFolder(folder), label_names)
+    return place(entries, videos, label_names)
 
 
 def held_out(rows: Iterable[Row]) -> set[str]:
@@ -59,7 +59,7 @@ def held_out(rows: Iterable[Row]) -> set[str]:
 
     Of each class the fifth of the videos (at least one, if there are two) whose names have the
     lowest SHA-256: always the same ones, whatever else is in the set's folder. A recording's parts
-    stay together; it counts for the class of its first part.
+    stay together; it counts for the class of its first part, and by the name it has there.
     """
     classes: dict[str, str] = {}
     for row in rows:
@@ -133,17 +133,17 @@ def _row(cells: list[str], columns: Mapping[str, int]) -> Row:
     return Row(video, label, start, end)
 
 
-def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row]]] | None:
+def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]] | None:
     """The folder of the CSV lists and their rows by split; None where there is no list."""
     if root.is_file():
-        return root.parent, _divided(parse_segments(read_text(root), root, on_wrong))
+        return _read_list(root, on_wrong)
     found = [name for name in list_folder(root) if name.endswith(".csv")]
     folders = {f"{name}/" for name in list_folder(root) if (root / name).is_dir()}
     if not found or (not _split_names(found, ".csv") and _are_splits(folders)):
         return None
     if len(found) == 1 and not _split_names(found, ".csv"):
-        return root, _divided(parse_segments(read_text(root / found[0]), root / found[0], on_wrong))
-    return root, {
+        return _read_list(root / found[0], on_wrong)
+    return VideoFolder(root), {
         split: parse_segments(
             read_text(root / name), root / name, on_wrong, unlabelled=split == "test"
         )
@@ -151,15 +151,26 @@ def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row
     }
 
 
-def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[Path, dict[str, list[Row]]]:
+def _read_list(path: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]]:
+    """The folder of the one list there is, and its rows divided: those of a file lie together."""
+    videos = VideoFolder(path.parent)
+    names: dict[str, str] = {}
+    rows = [
+        row._replace(video=names.setdefault(videos.file_of(row.video), row.video))
+        for row in parse_segments(read_text(path), path, on_wrong)
+    ]
+    return videos, _divided(rows)
+
+
+def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]]:
     """`root` and the rows of its folders of classes by split."""
     folders = [f"{name}/" for name in list_folder(root) if (root / name).is_dir()]
     named = _split_names(folders, "/")
     # A class may be called "train": then it has videos, and no folders of them.
     if not _are_splits(folders) and not any(_holds_classes(root / name) for name in named):
-        return root, _divided(list(_class_rows(root, "", on_wrong)))
+        return VideoFolder(root), _divided(list(_class_rows(root, "", on_wrong)))
     found = [name for name in folders if name in named or _holds_classes(root / name)]
-    return root, {
+    return VideoFolder(root), {
         split: list(_class_rows(root, name, on_wrong))
         for split, name in _parts_among(found, root, "/").items()
     }

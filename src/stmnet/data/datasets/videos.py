@@ -33,6 +33,10 @@ class VideoFolder:
                 return self.path / folder / found
         return None
 
+    def file_of(self, video: str) -> str:
+        """The file itself, or the folder of frames: the same for all ways to name it."""
+        return os.path.realpath(self.find(video) or self.path / video)
+
     def _listing(self, folder: str) -> dict[str, str]:
         """From each way to name a video in `folder` to the name it has there."""
         if folder not in self._listings:
