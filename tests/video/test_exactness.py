@@ -363,17 +363,29 @@ def test_every_frame_alone(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_file_that_begins_with_frames_that_refer_to_none(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {**X264, "x264-params": "open-gop=1:scenecut=0"}),
+        (
+            "libx265",
+            {"preset": "fast", "x265-params": "log-level=0:keyint=12:open-gop=1:bframes=4"},
+        ),
+        ("mpeg2video", {"bf": "2", "g": "12"}),
+    ],
+)
+def test_a_file_that_begins_with_frames_that_refer_to_none(
+    tmp_path: Path, suffix: str, codec: str, options: dict[str, str]
+) -> None:
     """Cut from a longer one at a key frame, before which frames are shown that need its past."""
-    whole = encode(
-        tmp_path / f"whole{suffix}",
-        "libx264",
-        options={**X264, "x264-params": "open-gop=1:scenecut=0"},
-    )
+    whole = encode(tmp_path / f"whole{suffix}", codec, options=options)
     part = remux(whole, tmp_path / f"part{suffix}", skip_groups=1)
     expected = decode_all(part)
     assert 30 < len(expected) < NUM_FRAMES
     assert_exact(part, expected)
+    assert probe(part).num_frames == len(expected)
+    with VideoFile(part) as video:
+        assert len(video.frame_times_seconds) == len(expected)
 
 
 def remux(source: Path, target: Path, *, skip_seconds: float = 0.0, skip_groups: int = 0) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.frames import find_videos, probe, read_frames
@@ -186,6 +187,24 @@ def test_files_of_two_sizes_are_read_side_by_side_in_threads(make_video: VideoWr
 def test_negative_index_is_refused(make_video: VideoWriter) -> None:
     with pytest.raises(VideoError, match="frame -1 was asked for"):
         read_frames(make_video("a.mp4"), [0, -1])
+
+
+def test_indices_may_be_whatever_holds_whole_numbers(make_video: VideoWriter) -> None:
+    path = make_video("a.mp4")
+    expected = read_frames(path, [2, 0, 2])
+    for indices in (np.array([2, 0, 2]), torch.tensor([2, 0, 2]), (n for n in (2, 0, 2))):
+        torch.testing.assert_close(read_frames(path, indices), expected, rtol=0, atol=0)
+    with pytest.raises(TypeError, match="integer"):
+        read_frames(path, [1.5])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="no frame indices"):
+        read_frames(path, [])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.3gp"])
+def test_codecs_that_state_their_size_in_each_frame(make_video: VideoWriter, name: str) -> None:
+    codec = "h263" if name == "a.3gp" else "mpeg4"
+    info = probe(make_video(name, codec=codec, width=128, height=96))
+    assert (info.width, info.height) == (128, 96)
 
 
 def test_find_videos_keeps_files_and_opens_folders(make_video: VideoWriter, tmp_path: Path) -> None:

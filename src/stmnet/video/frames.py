@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import SupportsIndex
 
 from torch import Tensor
 
 from stmnet.errors import VideoError
-from stmnet.video.folder import FrameFolder
+from stmnet.video.folder import FrameFolder, is_frame_folder
 from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
 from stmnet.video.reader import VideoFile
 
@@ -25,53 +27,60 @@ def probe(path: str | Path) -> VideoInfo:
         return video.info
 
 
-def read_frames(path: str | Path, indices: Sequence[int], *, square_pixels: bool = False) -> Tensor:
+def read_frames(
+    path: str | Path, indices: Iterable[SupportsIndex], *, square_pixels: bool = False
+) -> Tensor:
     """Read the frames with these numbers, counted from 0 in presentation order.
 
     `path` is a video file or a folder of numbered images. Returns a uint8 RGB tensor
     (len(indices), 3, H, W), upright where the file states a rotation, with the bytes of a full
-    decode. Indices may repeat and come in any order. With `square_pixels`, the width is resized
-    where the file states that its pixels are not square, as everything that stmnet's networks see
-    is; without, the bytes are those that are stored.
+    decode; a stream that changes its size keeps that of the first frame returned. Indices, such as
+    a list, an array or a tensor of whole numbers, may repeat and come in any order. With
+    `square_pixels`, the width is resized where the file states that its pixels are not square, as
+    everything that stmnet's networks see is; without, the bytes are those that are stored.
 
     Raises `VideoError` for a file without a readable video stream and for a negative index, and
-    `TruncatedVideoError`, which carries how many frames there are, for one past the last frame.
+    `TruncatedVideoError`, which carries how many frames there are, for one past the last frame;
+    `TypeError` for an index that is not a whole number, and `ValueError` for none at all.
     """
+    numbers = [operator.index(index) for index in indices]
     with open_frames(path) as video:
-        return video.read(indices, square_pixels=square_pixels)
+        return video.read(numbers, square_pixels=square_pixels)
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
     """Files as they are given; of a folder, the videos in it and below it, sorted by name.
 
-    A folder of frames is a video. Raises `VideoError` for a folder without any.
+    A folder of frames is a video. Raises `VideoError` for a folder without any, and for what is no
+    file, such as a pipe: a video is read from several places.
     """
     videos: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            videos.append(path)
-            continue
-        found = sorted(
-            entry
-            for entry in path.rglob("*")
-            if entry.suffix.lower() in VIDEO_SUFFIXES and not entry.name.startswith(".")
-        )
-        if found:
-            videos += found
-        elif is_frame_folder(path):
-            videos.append(path)
-        else:
+        found = _videos_below(path) if path.is_dir() else [path]
+        if not found:
             raise VideoError(
-                f"{path}: no video in this folder ({', '.join(sorted(VIDEO_SUFFIXES))}). "
-                "Give another folder, or the files themselves."
+                f"{path}: no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames "
+                "(00001.jpg, ..., or png) in it. Give another folder, or the files themselves."
             )
+        videos += found
+    for video in videos:
+        if video.exists() and not (video.is_file() or video.is_dir()):
+            raise VideoError(f"{video}: a pipe or a device. Save the video as a file.")
     return videos
 
 
-def is_frame_folder(path: Path) -> bool:
-    """Whether a folder holds numbered images."""
-    try:
-        FrameFolder(path)
-    except (VideoError, OSError):
-        return False
-    return True
+def _videos_below(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    frame_folders: list[Path] = []
+    for name, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += (Path(name, file) for file in names if _is_video_name(file))
+        if not folders and not any(map(_is_video_name, names)) and is_frame_folder(Path(name)):
+            frame_folders.append(Path(name))
+    if not files and is_frame_folder(folder):
+        return [folder]
+    return sorted(files + frame_folders)
+
+
+def _is_video_name(name: str) -> bool:
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")

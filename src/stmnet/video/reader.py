@@ -82,9 +82,8 @@ class VideoFile:
         num_frames, is_truncated = self._extent
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         duration_seconds = (self._container.duration or 0) / av.time_base
-        rotation, aspect = _first_frame(self.path)
+        width, height, rotation, aspect = _first_frame(self.path)
         sideways = rotation % 180 == 90
-        width, height = stream.codec_context.width, stream.codec_context.height
         return VideoInfo(
             num_frames=num_frames,
             fps=fps or (num_frames / duration_seconds if duration_seconds else 0.0),
@@ -101,8 +100,8 @@ class VideoFile:
         """When each frame is shown, ascending: for sampling by time where the rate varies."""
         with open_video(self.path) as (container, stream):
             assert stream.time_base is not None
-            packets = _undamaged(container.demux(stream))
-            times = [p.pts for p in packets if p.size and not p.is_discard]
+            packets = [packet for packet in _undamaged(container.demux(stream)) if packet.size]
+            times = [packet.pts for packet in packets if _gives_frame(packet, packets[0])]
             if None in times:
                 raise VideoError(
                     f"{self.path}: its packets have no presentation times. Sample by frame number."
@@ -305,26 +304,39 @@ def _undamaged(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
         yield from packets
 
 
+def _gives_frame(packet: Packet[Any], first: Packet[Any]) -> bool:
+    """Whether decoders show what a packet holds, in a stream that begins with `first`."""
+    if packet.is_discard:
+        return False
+    if not first.is_keyframe or packet.pts is None or first.pts is None:
+        return True
+    # What is shown before the key frame at the start refers to frames that are not there.
+    return packet.pts >= first.pts
+
+
 def _count_packets(path: Path) -> tuple[int, float]:
     """The number of packets that hold something, and when the last of all streams ends."""
     num_frames = 0
+    first: Packet[Any] | None = None
     ends = StreamEnds()
     with open_video(path) as (container, stream):
         for packet in _undamaged(container.demux()):
             ends.add(packet)
-            if packet.stream is stream and packet.size > 0 and not packet.is_discard:
-                num_frames += 1
+            if packet.stream is stream and packet.size > 0:
+                first = first or packet
+                num_frames += _gives_frame(packet, first)
     if num_frames == 0:
         raise VideoError(f"{path}: the video stream has no frames. Remove the file.")
     return num_frames, ends.last_seconds()
 
 
-def _first_frame(path: Path) -> tuple[int, float]:
-    """The counterclockwise turn, in degrees, and the pixel aspect that a file states.
+def _first_frame(path: Path) -> tuple[int, int, int, float]:
+    """Width and height as stored, the counterclockwise turn in degrees, and the pixel aspect.
 
-    Of the first decoded frame: PyAV tells the one only there, and some codecs the other.
+    Of the first decoded frame: PyAV tells the turn only there, and some codecs the others.
     """
     with open_video(path) as (container, stream):
         for frame in decode_in_order(container, stream):
-            return round(frame.rotation / 90) % 4 * 90, pixel_aspect(stream)
-    return 0, 1.0
+            turn = round(frame.rotation / 90) % 4 * 90
+            return frame.width, frame.height, turn, pixel_aspect(stream)
+        return stream.codec_context.width, stream.codec_context.height, 0, 1.0
