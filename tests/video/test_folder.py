@@ -106,6 +106,41 @@ def test_damage_is_named(tmp_path: Path) -> None:
         open_frames(tmp_path / "none")
 
 
+def test_two_images_of_one_number_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    write_frames(folder, "{:05d}.jpg", num_frames=3)
+    (folder / "00002.jpg").rename(folder / "00001.png")
+    for read in (probe, lambda path: read_frames(path, [0])):
+        with pytest.raises(VideoError, match=r"clip: 00001\.jpg and 00001\.png have the same"):
+            read(folder)
+    assert find_videos([folder]) == [folder], "so that the one who reads it is told"
+    (folder / "00001.png").unlink()
+    assert probe(folder).is_truncated, "number 2 is missing"
+
+
 def test_a_folder_of_frames_is_found_as_one_video(tmp_path: Path) -> None:
     write_frames(tmp_path / "clip", "{:05d}.jpg", num_frames=2)
     assert find_videos([tmp_path / "clip"]) == [tmp_path / "clip"]
+    # What was computed from the frames is none of its own.
+    write_frames(tmp_path / "clip/flow", "{:05d}.jpg", num_frames=2)
+    assert find_videos([tmp_path / "clip"]) == [tmp_path / "clip"]
+
+
+def test_folders_of_frames_are_found_below_others(tmp_path: Path) -> None:
+    clips = [tmp_path / "data" / name for name in ("1", "2", "more/3")]
+    for clip in clips:
+        clip.parent.mkdir(parents=True, exist_ok=True)
+        write_frames(clip, "{:05d}.jpg", num_frames=2)
+    write_frames(tmp_path / "data/.hidden", "{:05d}.jpg", num_frames=2)
+    (tmp_path / "data/empty").mkdir()
+    assert find_videos([tmp_path / "data"]) == clips
+    (tmp_path / "data/more/3.mp4").touch()
+    (tmp_path / "data/more/preview_1.jpg").touch()
+    assert find_videos([tmp_path / "data"]) == [*clips, tmp_path / "data/more/3.mp4"]
+
+
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    for given in (tmp_path / "a.mp4", tmp_path):
+        with pytest.raises(VideoError, match=r"a\.mp4: a pipe or a device\. Save the video as a"):
+            find_videos([given])

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,7 +32,7 @@ class FrameFolder:
     """A folder of numbered images, with the face of `VideoFile`: its frames in numeric order.
 
     The folder is listed once and remembered as long as it does not change. Raises `VideoError` for
-    a folder without such images.
+    a folder without such images, or with two of one number.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -114,10 +115,27 @@ class FrameFolder:
 
 @lru_cache(maxsize=4096)
 def _frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
-    """The images of a folder by their numbers; `modified_ns` makes a changed folder a new one."""
+    """The images of a folder by their numbers; `modified_ns` makes a changed folder a new one.
+
+    Raises `VideoError` where two have one number: nobody knows which is the frame.
+    """
     names = [path.name for path in Path(folder).iterdir()]
     frames = [name for name in names if _NUMBERED_IMAGE.fullmatch(name)]
-    return tuple(sorted(frames, key=lambda name: (_number(name), name)))
+    frames.sort(key=lambda name: (_number(name), name))
+    for name, following in pairwise(frames):
+        if _number(name) == _number(following):
+            raise VideoError(
+                f"{folder}: {name} and {following} have the same number. Keep one image a frame."
+            )
+    return tuple(frames)
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether a folder holds numbered images."""
+    try:
+        return any(_NUMBERED_IMAGE.fullmatch(entry.name) for entry in path.iterdir())
+    except OSError:
+        return False
 
 
 def _number(name: str) -> int:

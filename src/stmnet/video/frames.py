@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import SupportsIndex
@@ -59,8 +60,8 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
         found = _videos_below(path) if path.is_dir() else [path]
         if not found:
             raise VideoError(
-                f"{path}: no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames "
-                "(00001.jpg, ..., or png) in it. Give another folder, or the files themselves."
+                f"{path}: no video in this folder ({', '.join(sorted(VIDEO_SUFFIXES))}), and no "
+                "folder of frames (00001.jpg, ...). Give another folder, or the files themselves."
             )
         videos += found
     for video in videos:
@@ -69,16 +70,17 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     return videos
 
 
-def _videos_below(folder: Path) -> list[Path]:
+def _videos_below(path: Path) -> list[Path]:
     files: list[Path] = []
     frame_folders: list[Path] = []
-    for name, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += (Path(name, file) for file in names if _is_video_name(file))
-        if not folders and not any(map(_is_video_name, names)) and is_frame_folder(Path(name)):
-            frame_folders.append(Path(name))
-    if not files and is_frame_folder(folder):
-        return [folder]
+    for folder, folders_in_it, names in os.walk(path):
+        folders_in_it[:] = [name for name in folders_in_it if not name.startswith(".")]
+        videos = [Path(folder, name) for name in names if _is_video_name(name)]
+        files += videos
+        if not (videos or folders_in_it) and is_frame_folder(Path(folder)):
+            frame_folders.append(Path(folder))
+    if not files and is_frame_folder(path):
+        return [path]
     return sorted(files + frame_folders)
 
 
