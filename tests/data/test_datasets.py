@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,8 @@ def test_published_counts_add_up() -> None:
 def test_hmdb51s_official_lists(tmp_path: Path) -> None:
     lists = tmp_path / "testTrainMulti_7030_splits"
     lists.mkdir()
+    for name, number in itertools.product(LABEL_NAMES, (1, 2)):
+        (lists / f"{name}_test_split{number}.txt").touch()
     (lists / "wave_test_split1.txt").write_text("20 years (a)_wave_u_0.avi 1 \nb_wave_1.avi 2 \n")
     (lists / "ride_bike_test_split1.txt").write_text("c_ride_bike_0.avi 0 \nd_ride_bike_1.avi 1 \n")
     (lists / "wave_test_split2.txt").write_text("b_wave_1.avi 1 \n")
@@ -140,9 +143,24 @@ def test_hmdb51s_official_lists(tmp_path: Path) -> None:
     (lists / "wave_test_split1.txt").write_text("b_wave_1.avi 1\nb_wave_2.avi 3\n")
     with pytest.raises(DatasetError, match=r"wave_test_split1\.txt:2: expected `clip.avi 0`"):
         read_split("hmdb51", tmp_path, "train")
+    (lists / "wave_test_split1.txt").write_text("b_wave_1.avi 1\nb_wave_1.avi 2\n")
+    with pytest.raises(DatasetError, match=r"split1\.txt:2: b_wave_1.avi is '2' here and '1' in"):
+        read_split("hmdb51", tmp_path, "train")
+    (lists / "wave_test_split1.txt").write_text("b_wave_1.avi 1\n")
     (lists / "act_test_split1.txt").write_text("b.avi 1\n")
     with pytest.raises(DatasetError, match="'act' is not a class of HMDB-51"):
         read_split("hmdb51", tmp_path, "train")
+
+
+def test_hmdb51s_classes_without_a_list_are_named(tmp_path: Path) -> None:
+    (tmp_path / "wave_test_split1.txt").write_text("b_wave_1.avi 1\n")
+    (tmp_path / "b_wave_1").mkdir()
+    message = r": 50 of the 51 classes' lists are not there, the first: brush_hair_test_split1.txt"
+    with pytest.raises(DatasetError, match=message):
+        read_split("hmdb51", tmp_path, "train")
+    wrong: list[str] = []
+    assert len(DATASETS["hmdb51"].read(tmp_path, "train", wrong.append).clips) == 1
+    assert len(wrong) == 1
 
 
 def test_hmdb51s_frame_folders_lie_side_by_side(tmp_path: Path) -> None:
@@ -153,6 +171,8 @@ def test_hmdb51s_frame_folders_lie_side_by_side(tmp_path: Path) -> None:
     for wrong, message in (
         ("x_wave_u_0 42", "expected `clip number_of_frames class_id`"),
         ("x_wave_u_0 42 51", "class 51 is not 0 to 50"),
+        (f"x_wave_u_0 42 {'5' * 5_000}", "class 5{20} is not 0 to 50"),
+        ("frames/x 3 5", "x is '5' here and '4' in a line before"),
     ):
         (tmp_path / "val_rgb_split1.txt").write_text(f"x 3 4\n{wrong}\n")
         with pytest.raises(DatasetError, match=rf"val_rgb_split1\.txt:2: {message}"):
@@ -191,6 +211,8 @@ def test_ucf101s_layouts(ucf: Path, layout: str) -> None:
         ("trainlist01.txt", "Biking/a.avi 2\nBiking/b.avi 1\n", ":2: Biking is class 2 in"),
         ("trainlist01.txt", "\nSkiing/a.avi 3\n", ":2: 'Skiing' is not among the 2 classes"),
         ("trainlist01.txt", "a.avi 2\n", ":1: expected `Class/clip.avi`, found 'a.avi 2'"),
+        ("classInd.txt", "1 Archery\n2 Archery\n", ":2: 'Archery' is a class already"),
+        ("trainlist01.txt", "Biking/a\0.avi 2\n", ":1: 'Biking/a\\x00.avi' is no name of a file"),
         ("classInd.txt", "1 Archery\n3 Biking\n", ":2: expected `2 ClassName`, found '3 Biking'"),
         ("classInd.txt", b"1 Arch\xe9ry\n", ": not UTF-8 text"),
     ],
@@ -245,3 +267,72 @@ def test_exclusions(ucf: Path) -> None:
         read_split("ucf101", ucf, "train", exclude=bad)
     with pytest.raises(DatasetError, match=r"gone\.txt: cannot be read"):
         read_split("ucf101", ucf, "train", exclude=ucf / "gone.txt")
+
+
+# ---- what no list may hold ----
+
+
+def one_list(root: Path, dataset: str, *lines: tuple[str, str]) -> Path:
+    """A training list of these videos and labels, in the set's own form; video "1" is there."""
+    form = {
+        "jester": "{};{}",
+        "something_v1": "{};{}",
+        "something_v2": '{{"id": "{}", "template": "{}"}}',
+        "kinetics400": "{1},{0},0,10,train",
+        "folder": "{},{}",
+    }[dataset]
+    (root / "1").mkdir()
+    if dataset == "folder":
+        (root / "val.csv").write_text("1,wave\n")
+    else:
+        (root / "labels.csv").write_text("wave\njump\n")
+        (root / "labels.json").write_text('{"wave": 0, "jump": 1}')
+    written = [form.format(video, label) for video, label in lines]
+    if dataset == "something_v2":
+        path, text = root / "train.json", "[" + ",\n".join(written) + "]"
+    else:
+        path, text = root / "train.csv", "\n".join(written)
+    path.write_text(text)
+    return path
+
+
+LISTED = ["jester", "something_v1", "something_v2", "kinetics400", "folder"]
+
+
+@pytest.mark.parametrize("dataset", LISTED)
+def test_a_clip_has_one_label(tmp_path: Path, dataset: str) -> None:
+    path = one_list(tmp_path, dataset, ("1", "wave"), ("1", "wave"), ("1", "jump"))
+    with pytest.raises(DatasetError) as error:
+        read_split(dataset, tmp_path, "train")
+    assert str(error.value).startswith(f"{path}:3: ")
+    assert "is 'jump' here and 'wave' in a line before. Remove one of them." in str(error.value)
+    wrong: list[str] = []
+    # A line that is there twice says the same twice, and is two clips.
+    assert len(DATASETS[dataset].read(tmp_path, "train", wrong.append).clips) == 2
+    assert len(wrong) == 1
+
+
+@pytest.mark.parametrize("name", ["1" * 5_000, f"{'1' * 5_000}/1"])
+@pytest.mark.parametrize("dataset", LISTED)
+def test_names_that_no_file_has_are_named(tmp_path: Path, dataset: str, name: str) -> None:
+    path = one_list(tmp_path, dataset, ("1", "wave"), (name, "jump"))
+    with pytest.raises(DatasetError) as error:
+        read_split(dataset, tmp_path, "train")
+    assert str(error.value).startswith(f"{path}:2: '")
+    assert "1111 is no name of a file" in str(error.value)
+    assert len(str(error.value)) < 300 + len(str(path))
+
+
+@pytest.mark.parametrize("name", ["1\0", "1\0/2"])
+@pytest.mark.parametrize("dataset", [name for name in LISTED if name != "something_v2"])
+def test_a_nul_character_is_named(tmp_path: Path, dataset: str, name: str) -> None:
+    path = one_list(tmp_path, dataset, ("1", "wave"), (name, "jump"))
+    with pytest.raises(DatasetError) as error:
+        read_split(dataset, tmp_path, "train")
+    assert str(error.value).startswith(f"{path}:2: '")
+    assert "1\\x00" in str(error.value)
+
+
+def test_a_path_that_is_too_long_is_missing(tmp_path: Path) -> None:
+    one_list(tmp_path, "jester", ("1", "wave"), ("a/" * 3_000 + "a", "jump"))
+    assert len(read_split("jester", tmp_path, "train", allow_missing=True).missing) == 1

@@ -67,6 +67,47 @@ def test_a_test_list_has_labels_once_its_answers_are_there(root: Path) -> None:
     assert [clip.label for clip in read_split("something_v2", root, "test").clips] == [0]
 
 
+@pytest.mark.parametrize("template", [None, [], {}, 5, True, ["Opening [something]"]])
+def test_a_template_is_text(root: Path, template: object) -> None:
+    (root / "train.json").write_text(
+        "[\n"
+        + ",\n".join(json.dumps(e) for e in (*ENTRIES, ENTRIES[0] | {"template": template}))
+        + "]"
+    )
+    with pytest.raises(
+        DatasetError, match=r"train\.json:4: entry 3 has no \"id\" or no \"template\""
+    ):
+        read_split("something_v2", root, "train")
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (None, 'entry 2 has no "id"'),
+        (["7"], 'entry 2 has no "id"'),
+        (7.5, 'entry 2 has no "id"'),
+        ("", "'' is no name of a file"),
+        ("7\0", r"'7\\x00' is no name of a file"),
+        ("\ud800/7", r"'\\ud800/7' is no name of a file"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_id_is_a_name(root: Path, split: str, video: object, message: str) -> None:
+    (root / f"{split}.json").write_text(json.dumps([ENTRIES[1], ENTRIES[0] | {"id": video}]))
+    with pytest.raises(DatasetError, match=rf"{split}\.json:1: {message}"):
+        read_split("something_v2", root, split, labelled=False)
+
+
+def test_a_list_of_other_labels_is_told_line_by_line(root: Path) -> None:
+    entries = [{"id": str(n), "template": "Eating [something]"} for n in range(20_000)]
+    (root / "train.json").write_text(json.dumps(entries, indent=1))
+    wrong: list[str] = []
+    assert not read_something_v2(root, "train", wrong.append).clips
+    assert len(wrong) == 20_000
+    # Four lines each, after the first.
+    assert wrong[-1].startswith(f"{root / 'train.json'}:{2 + 4 * 19_999}: video 19999 has")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -74,7 +115,18 @@ def test_a_test_list_has_labels_once_its_answers_are_there(root: Path) -> None:
         ("labels.json", "[1", "labels.json: not valid JSON"),
         ("labels.json", "[]", "labels.json: holds no JSON object"),
         ("labels.json", '{"Opening something": "0", "Closing something": "2"}', "not 0 to 1"),
-        ("labels.json", '{"Opening something": "x"}', "labels.json: an id is not a number"),
+        (
+            "labels.json",
+            '{"Opening something": "x"}',
+            "the id of 'Opening something' is 'x', no whole",
+        ),
+        ("labels.json", '{"Opening something": 1e999}', "'Opening something' is inf, no whole"),
+        ("labels.json", '{"Opening something": 0.9}', "'Opening something' is 0.9, no whole"),
+        ("labels.json", '{"Opening something": null}', "'Opening something' is None, no whole"),
+        ("labels.json", '{"a":' * 100_000, r"labels\.json: no list: .*brackets in brackets"),
+        ("labels.json", f'{{"a": {"1" * 5_000}}}', r"labels\.json: no list: .*thousands of digits"),
+        ("train.json", "[" * 100_000, r"train\.json: no list: .*brackets in brackets"),
+        ("train.json", f'[{{"id": {"1" * 5_000}}}]', r"train\.json: no list: .*of digits"),
         ("train.json", "{}", "train.json: holds no JSON array"),
         ("train.json", "[]", "the train list is empty"),
         ("train.json", '[{"id": "7"}]', 'train.json:1: entry 1 has no "id" or no "template"'),

@@ -18,11 +18,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stmnet.data.datasets.lists import Entry, OnWrong, csv_lines, ids_of, read_text, refuse
+from stmnet.data.datasets.lists import (
+    Entry,
+    ListedClips,
+    OnWrong,
+    csv_lines,
+    ids_of,
+    read_text,
+    refuse,
+)
 from stmnet.data.datasets.videos import VideoFolder, is_video, list_folder, place
 from stmnet.data.records import UNLABELLED, ClipList
 from stmnet.errors import DatasetError
@@ -76,12 +84,20 @@ def held_out(rows: Iterable[Row]) -> set[str]:
 
 
 def parse_segments(
-    text: str, source: Path, on_wrong: OnWrong = refuse, *, unlabelled: bool = False
+    text: str,
+    source: Path,
+    on_wrong: OnWrong = refuse,
+    *,
+    unlabelled: bool = False,
+    file_of: Callable[[str], str] = str,
 ) -> list[Row]:
-    """The rows of a CSV list; those of an `unlabelled` one may lack the label."""
+    """The rows of a CSV list; those of an `unlabelled` one may lack the label.
+
+    `file_of` tells which names are those of one file.
+    """
     columns: Mapping[str, int] = ids_of(COLUMNS)
     rows: list[Row] = []
-    labels: dict[Row, str] = {}
+    clips = ListedClips(file_of)
     for number, cells in csv_lines(text, source, on_wrong):
         stripped = [cell.strip() for cell in cells]
         if not any(stripped):
@@ -105,18 +121,13 @@ def parse_segments(
                 f"than end_frame; found {','.join(cells)!r:.80}."
             )
             continue
-        if row.label or unlabelled:
-            label = labels.setdefault(row._replace(label=""), row.label)
-            if label == row.label:
-                rows.append(row)
-            else:
-                on_wrong(
-                    f"{source}:{number}: {row.video} is {row.label!r} here and {label!r} "
-                    "in a line before. Remove one of them."
-                )
-        else:
+        if not (row.label or unlabelled):
             commas = " Put commas between the fields." if set(";\t") & set(row.video) else ""
-            on_wrong(f"{source}:{number}: {row.video} has no label.{commas}")
+            on_wrong(f"{source}:{number}: {row.video:.80} has no label.{commas}")
+        elif wrong := clips.wrong_with(row.video, row.label, row.start_frame, row.end_frame):
+            on_wrong(f"{source}:{number}: {wrong}")
+        else:
+            rows.append(row)
     return rows
 
 
@@ -143,9 +154,14 @@ def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, l
         return None
     if len(found) == 1 and not _split_names(found, ".csv"):
         return _read_list(root / found[0], on_wrong)
-    return VideoFolder(root), {
+    videos = VideoFolder(root)
+    return videos, {
         split: parse_segments(
-            read_text(root / name), root / name, on_wrong, unlabelled=split == "test"
+            read_text(root / name),
+            root / name,
+            on_wrong,
+            unlabelled=split == "test",
+            file_of=videos.file_of,
         )
         for split, name in _parts_among(found, root, ".csv").items()
     }
@@ -157,7 +173,7 @@ def _read_list(path: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, li
     names: dict[str, str] = {}
     rows = [
         row._replace(video=names.setdefault(videos.file_of(row.video), row.video))
-        for row in parse_segments(read_text(path), path, on_wrong)
+        for row in parse_segments(read_text(path), path, on_wrong, file_of=videos.file_of)
     ]
     return videos, _divided(rows)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stmnet.data.datasets.lists import (
     Entry,
+    ListedClips,
     OnWrong,
     find_list,
     numbered_lines,
@@ -57,6 +58,14 @@ def read_hmdb51(root: Path, split: str, on_wrong: OnWrong = refuse, *, number: i
     kind = "train" if split == "train" else "test"
     official = _find_official(root, number)
     entries = []
+    found = {path.name for path in official}
+    lists = [f"{name}_test_split{number}.txt" for name in LABEL_NAMES]
+    lacking = [name for name in lists if name not in found]
+    if official and lacking:
+        on_wrong(
+            f"{official[0].parent}: {len(lacking)} of the {len(lists)} classes' lists are not "
+            f"there, the first: {lacking[0]}. Add them."
+        )
     for path in official:
         entries += parse_official(read_text(path), path, number, kind, on_wrong)
     if not official:
@@ -81,12 +90,15 @@ def parse_official(
         raise DatasetError(f"{source}: {name!r} is not a class of HMDB-51. Remove the file.")
     label = LABEL_NAMES.index(name)
     entries = []
+    clips = ListedClips()
     for line_number, line in numbered_lines(text):
         video, _, mark = line.rpartition(" ")
         if not video or mark not in OFFICIAL_MARKS.values():
             on_wrong(
                 f"{source}:{line_number}: expected `clip.avi 0`, `1` or `2`, found {line!r:.80}."
             )
+        elif wrong := clips.wrong_with(video.strip(), mark):
+            on_wrong(f"{source}:{line_number}: {wrong}")
         elif mark == OFFICIAL_MARKS[split]:
             entries.append(Entry(f"{name}/{without_suffix(video.strip())}", label))
     return entries
@@ -95,17 +107,22 @@ def parse_official(
 def parse_tsn(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Entry]:
     """Lines `clip number_of_frames class_id`; folders in front of the clip's name are left out."""
     entries = []
+    ids = {str(label): label for label in range(len(LABEL_NAMES))}
+    clips = ListedClips()
     for number, line in numbered_lines(text):
         words = line.rsplit(maxsplit=2)
         if len(words) < 3 or not (words[1].isdecimal() and words[2].isdecimal()):
             on_wrong(
                 f"{source}:{number}: expected `clip number_of_frames class_id`, found {line!r:.80}."
             )
-        elif int(words[2]) >= len(LABEL_NAMES):
-            on_wrong(f"{source}:{number}: class {words[2]} is not 0 to {len(LABEL_NAMES) - 1}.")
+            continue
+        clip = words[0].rstrip("/").rpartition("/")[2]
+        if words[2] not in ids:
+            on_wrong(f"{source}:{number}: class {words[2]:.20} is not 0 to {len(ids) - 1}.")
+        elif wrong := clips.wrong_with(clip, words[2]):
+            on_wrong(f"{source}:{number}: {wrong}")
         else:
-            label = int(words[2])
-            clip = words[0].rstrip("/").rpartition("/")[2]
+            label = ids[words[2]]
             entries.append(Entry(f"{LABEL_NAMES[label]}/{clip}", label))
     return entries
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from stmnet.data.datasets.lists import (
     Entry,
+    ListedClips,
     OnWrong,
     csv_lines,
     find_list,
@@ -68,11 +69,15 @@ def parse_kinetics(
 ) -> list[Entry]:
     """The entries of a csv list. A label that `ids` does not hold is wrong."""
     entries = []
+    # Each label has a folder of its own, so that only the id tells that it is the same video.
+    clips = ListedClips(lambda video: video.rpartition("/")[2])
     for row in parse_rows(text, source, on_wrong):
-        if row.label in ids:
-            entries.append(Entry(row.video, ids[row.label]))
+        if row.label not in ids:
+            on_wrong(f"{source}:{row.line}: {row.label!r:.80} is not among the {len(ids)} labels.")
+        elif wrong := clips.wrong_with(row.video, row.label):
+            on_wrong(f"{source}:{row.line}: {wrong}")
         else:
-            on_wrong(f"{source}:{row.line}: {row.label!r} is not among the {len(ids)} labels.")
+            entries.append(Entry(row.video, ids[row.label]))
     return entries
 
 
@@ -94,7 +99,7 @@ def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]
             if not (label and video):
                 raise ValueError
             times = f"{int(float(start)):06}_{int(float(end)):06}"
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, OverflowError):
             on_wrong(
                 f"{source}:{number}: expected `{','.join(COLUMNS)}`, found {','.join(cells)!r:.80}."
             )

@@ -6,6 +6,7 @@ Parsing is pure: text in, entries out. What is on the disk is `videos.py`'s to s
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,38 @@ def csv_lines(text: str, source: Path, on_wrong: OnWrong) -> Iterator[tuple[int,
             yield number, cells
 
 
+class ListedClips:
+    """The clips of a list so far: each has a name that a file can have, and one label.
+
+    A line that is there twice says the same twice, and is two clips. `file_of` gives what tells a
+    video from others, where that is not its name.
+    """
+
+    def __init__(self, file_of: Callable[[str], str] = str) -> None:
+        self._file_of = file_of
+        self._labels: dict[tuple[str | int | None, ...], str] = {}
+
+    def wrong_with(self, video: str, label: str, *part: int | None) -> str:
+        """Add a clip; what is wrong with it, or ""."""
+        if not _can_be_a_file(video):
+            return (
+                f"{video!r:.80} is no name of a file (empty, over 255 bytes or with characters "
+                "that none has). Correct it."
+            )
+        before = self._labels.setdefault((self._file_of(video), *part), label)
+        if before != label:
+            return f"{video} is {label!r} here and {before!r} in a line before. Remove one of them."
+        return ""
+
+
+def _can_be_a_file(video: str) -> bool:
+    try:
+        names = os.fsencode(video).split(b"/")
+    except UnicodeEncodeError:  # half a character, which JSON can write
+        return False
+    return bool(video) and "\0" not in video and all(len(name) <= 255 for name in names)
+
+
 def find_list(
     root: Path, names: Iterable[str], *, folders: Sequence[str] = LIST_FOLDERS
 ) -> Path | None:
@@ -119,16 +152,17 @@ def parse_semicolons(
     `unlabelled` lists, whose answers are not published, may hold the id alone.
     """
     entries = []
+    clips = ListedClips()
     for number, line in numbered_lines(text):
         video, separator, name = line.partition(";")
-        if separator and name in ids:
-            entries.append(Entry(video, ids[name]))
-        elif unlabelled and not separator:
-            entries.append(Entry(video, UNLABELLED))
-        elif separator:
-            on_wrong(f"{source}:{number}: {name!r} is not among the {len(ids)} labels.")
-        else:
+        if not separator and not unlabelled:
             on_wrong(f"{source}:{number}: expected `id;label`, found {line!r:.80}.")
+        elif separator and name not in ids:
+            on_wrong(f"{source}:{number}: {name!r:.80} is not among the {len(ids)} labels.")
+        elif wrong := clips.wrong_with(video, name):
+            on_wrong(f"{source}:{number}: {wrong}")
+        else:
+            entries.append(Entry(video, ids[name] if separator else UNLABELLED))
     return entries
 
 

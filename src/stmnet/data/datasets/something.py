@@ -23,6 +23,7 @@ from typing import Any
 
 from stmnet.data.datasets.lists import (
     Entry,
+    ListedClips,
     OnWrong,
     find_list,
     ids_of,
@@ -91,10 +92,14 @@ def read_something_v2(
 def parse_label_ids(text: str, source: Path) -> tuple[str, ...]:
     """v2's labels.json, which maps every name to its id: the names in the order of the ids."""
     content = _load(text, source, dict)
-    try:
-        ids = {name: int(label) for name, label in content.items()}
-    except (TypeError, ValueError) as e:
-        raise DatasetError(f"{source}: an id is not a number ({e}).") from e
+    ids = {}
+    for name, label in content.items():
+        try:
+            ids[name] = int(_text(label))
+        except ValueError as e:
+            raise DatasetError(
+                f"{source}: the id of {name!r:.80} is {label!r:.80}, no whole number. Correct it."
+            ) from e
     if sorted(ids.values()) != list(range(len(ids))):
         raise DatasetError(f"{source}: the ids are not 0 to {len(ids) - 1}, each once.")
     return tuple(sorted(ids, key=ids.__getitem__))
@@ -110,28 +115,38 @@ def parse_v2(
 ) -> list[Entry]:
     """A v2 list: a JSON array of objects with "id" and, but for `unlabelled` ones, "template"."""
     entries = []
+    clips = ListedClips()
+    wrong: dict[int, str] = {}
     for number, record in enumerate(_load(text, source, list)):
         try:
-            video = str(record["id"])
-            template = None if unlabelled else record["template"]
+            video = _text(record["id"])
             # The published templates put brackets around what labels.json names bare.
-            name = template and template.replace("[", "").replace("]", "")
-        except (TypeError, KeyError, AttributeError):
+            name = "" if unlabelled else re.sub(r"[\[\]]", "", record["template"])
+        except (TypeError, KeyError, ValueError):
             keys = '"id"' if unlabelled else '"id" or no "template"'
-            line = _line_of(number, text)
-            on_wrong(f"{source}:{line}: entry {number + 1} has no {keys}: {record!r:.80}.")
+            wrong[number] = f"entry {number + 1} has no {keys}: {record!r:.80}."
             continue
-        if name is None:
-            entries.append(Entry(video, UNLABELLED))
-        elif name in ids:
-            entries.append(Entry(video, ids[name]))
-        else:
-            line = _line_of(number, text)
-            on_wrong(
-                f"{source}:{line}: video {video} has the label {name!r}, which is not among the "
-                f"{len(ids)} labels."
+        if not unlabelled and name not in ids:
+            wrong[number] = (
+                f"video {video:.80} has the label {name!r:.80}, which is not among the {len(ids)} "
+                "labels."
             )
+        elif problem := clips.wrong_with(video, name):
+            wrong[number] = problem
+        else:
+            entries.append(Entry(video, UNLABELLED if unlabelled else ids[name]))
+    if wrong:
+        for number, line in enumerate(_element_lines(text)):
+            if number in wrong:
+                on_wrong(f"{source}:{line}: {wrong[number]}")
     return entries
+
+
+def _text(value: object) -> str:
+    """An id, which is text or a whole number. Raises `ValueError` for all else."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError
+    return str(value)
 
 
 def _v2(name: str) -> tuple[str, str]:
@@ -143,15 +158,23 @@ def _load(text: str, source: Path, kind: type) -> Any:
         content = json.loads(text)
     except json.JSONDecodeError as e:
         raise DatasetError(f"{source}: not valid JSON ({e}). Download the list again.") from e
+    except (ValueError, RecursionError) as e:
+        raise DatasetError(
+            f"{source}: no list: it has a number of thousands of digits, or brackets in brackets "
+            "without end. Download it again."
+        ) from e
     if not isinstance(content, kind):
         raise DatasetError(f"{source}: holds no JSON {'object' if kind is dict else 'array'}.")
     return content
 
 
-def _line_of(number: int, text: str) -> int:
-    """The line in which element `number` of the JSON array `text` begins."""
-    start = list(_element_starts(text))[number]
-    return text.count("\n", 0, start) + 1
+def _element_lines(text: str) -> Iterator[int]:
+    """The lines in which the elements of the JSON array `text` begin."""
+    line, counted = 1, 0
+    for start in _element_starts(text):
+        line += text.count("\n", counted, start)
+        counted = start
+        yield line
 
 
 def _element_starts(text: str) -> Iterator[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stmnet.data.datasets.lists import (
     Entry,
+    ListedClips,
     OnWrong,
     ids_of,
     need_list,
@@ -51,6 +52,8 @@ def parse_class_index(text: str, source: Path, on_wrong: OnWrong = refuse) -> tu
             on_wrong(
                 f"{source}:{number}: expected `{len(names) + 1} ClassName`, found {line!r:.80}."
             )
+        elif name in names:
+            on_wrong(f"{source}:{number}: {name!r:.80} is a class already. Remove one of them.")
         else:
             names.append(name)
     return tuple(names)
@@ -62,18 +65,21 @@ def parse_ucf101(
     """Lines `Class/clip.avi` with or without the class's number, which must agree."""
     ids = ids_of(label_names)
     entries = []
+    clips = ListedClips()
     for number, line in numbered_lines(text):
         video, _, position = line.partition(" ")
         name = video.partition("/")[0]
         if "/" not in video:
             on_wrong(f"{source}:{number}: expected `Class/clip.avi`, found {line!r:.80}.")
         elif name not in ids:
-            on_wrong(f"{source}:{number}: {name!r} is not among the {len(ids)} classes.")
+            on_wrong(f"{source}:{number}: {name!r:.80} is not among the {len(ids)} classes.")
         elif position and position != str(ids[name] + 1):
             on_wrong(
                 f"{source}:{number}: {name} is class {ids[name] + 1} in classInd.txt, here "
-                f"{position!r}."
+                f"{position!r:.80}."
             )
+        elif wrong := clips.wrong_with(video, name):
+            on_wrong(f"{source}:{number}: {wrong}")
         else:
             entries.append(Entry(without_suffix(video), ids[name]))
     return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from stmnet.data.datasets.lists import Entry
 from stmnet.data.records import Clip, ClipList
 from stmnet.video.info import VIDEO_SUFFIXES
+
+NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class VideoFolder:
@@ -20,6 +23,7 @@ class VideoFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._listings: dict[str, dict[str, str]] = {}
+        self._files: dict[str, str] = {}
 
     def find(self, *videos: str) -> Path | None:
         """The first of `videos` that is there: "folder/name", the name with or without a suffix.
@@ -35,7 +39,9 @@ class VideoFolder:
 
     def file_of(self, video: str) -> str:
         """The file itself, or the folder of frames: the same for all ways to name it."""
-        return os.path.realpath(self.find(video) or self.path / video)
+        if video not in self._files:
+            self._files[video] = os.path.realpath(self.find(video) or self.path / video)
+        return self._files[video]
 
     def _listing(self, folder: str) -> dict[str, str]:
         """From each way to name a video in `folder` to the name it has there."""
@@ -49,7 +55,9 @@ def list_folder(path: Path) -> list[str]:
     try:
         with os.scandir(path) as entries:
             return sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as e:
+        if e.errno not in NOT_THERE:
+            raise
         return []
 
 
