@@ -233,3 +233,60 @@ def test_a_video_that_ends_its_process_is_unreadable(tmp_path: Path) -> None:
     assert examined[well] == Examined(24)
     assert examined[deadly].kind == "unreadable"
     assert "it ended the process that read it (SIGKILL)" in examined[deadly].reason
+
+
+NAMES = (
+    os.fsdecode(b"caf\xe9.mp4"),
+    "tab\there.mp4",
+    "line\nend.mp4",
+    "return\rhere.mp4",
+    " in front.mp4",
+    '"quoted".mp4',
+    "back\\slash\\t.mp4",
+    "\u3000wide.mp4",
+    "behind ",
+)
+
+
+def test_names_of_any_bytes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in NAMES:
+        video = tmp_path / "wave" / (name if "." in name else f"{name}/00001.jpg")
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.touch()
+    empty = tmp_path / os.fsdecode(b"\xe9tude")
+    empty.mkdir()
+    exclusions = tmp_path / "bad.txt"
+    arguments = ("folder", "--root", tmp_path, "--processes", 1)
+    code, out, err = run(capsys, *arguments, "--json", "--exclusions", exclusions)
+    assert (code, err) == (1, f"{len(NAMES)} clips to leave out are in {exclusions}\n")
+    found = [each["video"] for s in json.loads(out)["splits"].values() for each in s["unreadable"]]
+    plain = {rf"wave/{name}".encode("utf-8", "backslashreplace").decode() for name in NAMES}
+    assert set(found) == plain
+    wrong = rf"{tmp_path}/\udce9tude: no video in this class's folder."
+    assert json.loads(out)["splits"]["train"]["wrong_lines"][0].startswith(wrong)
+    assert wrong in run(capsys, *arguments)[1]
+    empty.rmdir()
+
+    # Each line leaves out its own video, and training reads all of them again.
+    lines = exclusions.read_text(encoding="utf-8").splitlines(keepends=True)
+    clips = {s: read_split("folder", tmp_path, s).clips for s in ("train", "validation")}
+    assert {clip.video.name for s in clips for clip in clips[s]} == set(NAMES)
+    excluded = []
+    for line in lines:
+        exclusions.write_text(line)
+        for split in clips:
+            left_out = read_split("folder", tmp_path, split, exclude=exclusions).excluded
+            excluded += [video.name for video in left_out]
+    assert sorted(excluded) == sorted(NAMES)
+
+
+def test_names_that_were_written_as_they_are(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.mp4", b'"one quote.mp4', b"other.mp4", b"last.mp4"):
+        (tmp_path / "train" / "wave" / os.fsdecode(name)).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / "wave" / os.fsdecode(name)).touch()
+    (tmp_path / "test" / "wave").mkdir(parents=True)
+    (tmp_path / "test" / "wave" / "1.mp4").touch()
+    exclusions = tmp_path / "unreadable.txt"
+    exclusions.write_bytes(b'train/wave/caf\xe9.mp4\tcut off\ntrain/wave/other.mp4\n"one\n')
+    clips = read_split("folder", tmp_path, "train", exclude=exclusions).clips
+    assert [clip.video.name for clip in clips] == ['"one quote.mp4', "last.mp4"]

@@ -328,6 +328,13 @@ def test_a_file_is_on_one_side_however_it_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_names_that_are_not_utf8_are_divided_like_others(tmp_path: Path) -> None:
+    found = [b"wave/%c.mp4" % byte for byte in range(0xE0, 0xF4)]
+    touch(tmp_path, *map(os.fsdecode, found))
+    by_hash = sorted(found, key=lambda name: hashlib.sha256(name).digest())
+    assert names(tmp_path, "validation") == set(map(os.fsdecode, by_hash[:4]))
+
+
 def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 

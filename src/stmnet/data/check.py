@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from stmnet.data.datasets import Dataset, check_split, dataset_named
-from stmnet.data.datasets.exclusions import is_whole, relative_to_root, write_exclusions
+from stmnet.data.datasets.exclusions import (
+    is_whole,
+    printable,
+    relative_to_root,
+    write_exclusions,
+)
 from stmnet.data.processes import Lost, map_in_processes
 from stmnet.data.records import UNLABELLED, Clip, ClipList
 from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
@@ -104,13 +109,14 @@ class CheckReport:
             "listed": split.num_listed,
             "present": split.num_present,
             "counts_agree": split.counts_agree,
-            "wrong_lines": split.wrong_lines,
+            "wrong_lines": [printable(line) for line in split.wrong_lines],
         } | {kind: [self.describe(f) for f in split.findings if f.kind == kind] for kind in KINDS}
 
     def describe(self, finding: Finding) -> dict[str, Any]:
         """A finding as JSON has it."""
         clip = finding.clip
-        found = {"video": relative_to_root(clip.video, self.folder), "reason": finding.reason}
+        video = relative_to_root(clip.video, self.folder)
+        found = {"video": printable(video), "reason": printable(finding.reason)}
         if is_whole(clip):
             return found
         return found | {"start_frame": clip.start_frame, "end_frame": clip.end_frame}

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stmnet.data.check import KINDS, CheckReport, check
+from stmnet.data.datasets.exclusions import printable
 from stmnet.data.progress import ProgressOnStderr
 
 NUM_SHOWN = 5
@@ -48,7 +49,7 @@ def as_table(report: CheckReport) -> RenderableType:
         listed = sum(split.num_listed for split in report.splits)
         present = sum(split.num_present for split in report.splits)
         table.add_row("in all", _count(report.published), _count(listed), _count(present))
-    return Group(table, *(Text(line) for line in _details(report)))
+    return Group(table, *(Text(printable(line)) for line in _details(report)))
 
 
 def _details(report: CheckReport) -> list[str]:

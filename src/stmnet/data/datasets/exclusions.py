@@ -2,10 +2,13 @@
 
 A line is `video<TAB>reason`, the video relative to the data set's root; for a part of a recording
 `video<TAB>reason<TAB>start_frame<TAB>end_frame`. A video without frames means all of its parts.
+A name that would not be read again as it is (a tab in it, a space in front, bytes that are no
+UTF-8) is written as a JSON string.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +25,7 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
     """Write a clip a line, with the reason. Raises `DatasetError` if the file cannot be written."""
     lines = []
     for clip, reason in reasons:
-        line = f"{relative_to_root(clip.video, root)}\t{' '.join(reason.split())}"
+        line = f"{_written(relative_to_root(clip.video, root))}\t{' '.join(reason.split())}"
         if not is_whole(clip):
             end = "" if clip.end_frame is None else clip.end_frame
             line += f"\t{clip.start_frame}\t{end}"
@@ -30,7 +33,7 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
-            unfinished.write_text("".join(lines), encoding="utf-8")
+            unfinished.write_text(printable("".join(lines)), encoding="utf-8")
     except OSError as e:
         raise DatasetError(f"{path}: cannot be written ({e.strerror}). Choose another file.") from e
 
@@ -41,7 +44,8 @@ def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
     Lines that name nothing in the set are no error: one list serves all splits. Raises
     `DatasetError` for a file that is not such a list.
     """
-    videos, parts = parse_exclusions(read_text(path), path, root)
+    # `stmnet prepare` writes names byte by byte, whether they are UTF-8 or not.
+    videos, parts = parse_exclusions(read_text(path, errors="surrogateescape"), path, root)
 
     def is_excluded(clip: Clip) -> bool:
         return clip.video in videos or (clip.video, clip.start_frame, clip.end_frame) in parts
@@ -62,15 +66,16 @@ def parse_exclusions(text: str, source: Path, root: Path) -> tuple[set[Path], se
     videos: set[Path] = set()
     parts: set[Part] = set()
     for number, line in numbered_lines(text):
-        video, *columns = line.split("\t")
+        name, *columns = line.split("\t")
+        video = root / _read(name)
         try:
             match columns[1:]:
                 case []:
-                    videos.add(root / video)
+                    videos.add(video)
                 case [start]:
-                    parts.add((root / video, int(start), None))
+                    parts.add((video, int(start), None))
                 case [start, end]:
-                    parts.add((root / video, int(start), int(end)))
+                    parts.add((video, int(start), int(end)))
                 case _:
                     raise ValueError
         except ValueError as e:
@@ -79,6 +84,23 @@ def parse_exclusions(text: str, source: Path, root: Path) -> tuple[set[Path], se
                 f"found {line!r:.80}."
             ) from e
     return videos, parts
+
+
+def _written(name: str) -> str:
+    is_plain = name.isprintable() and name == name.strip() and not name.startswith('"')
+    return name if is_plain else json.dumps(name)
+
+
+def _read(name: str) -> str:
+    try:
+        return str(json.loads(name)) if name.startswith('"') else name
+    except ValueError:  # written by hand
+        return name
+
+
+def printable(text: str) -> str:
+    """The text as a terminal, JSON and UTF-8 take it: bytes of a name that are no UTF-8 escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_whole(clip: Clip) -> bool:

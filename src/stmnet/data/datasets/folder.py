@@ -78,9 +78,14 @@ def held_out(rows: Iterable[Row]) -> set[str]:
     chosen: set[str] = set()
     for of_class in videos.values():
         if len(of_class) > 1:
-            of_class.sort(key=lambda video: hashlib.sha256(video.encode()).digest())
+            of_class.sort(key=_digest)
             chosen.update(of_class[: max(1, round(len(of_class) / HELD_OUT))])
     return chosen
+
+
+def _digest(video: str) -> bytes:
+    # The bytes of a name that is not UTF-8 are those it has on the disk.
+    return hashlib.sha256(video.encode("utf-8", "surrogateescape")).digest()
 
 
 def parse_segments(

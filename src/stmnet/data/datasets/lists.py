@@ -39,11 +39,11 @@ def refuse(message: str) -> None:
     raise DatasetError(message)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, errors: str = "strict") -> str:
     """The text of a list. Raises `DatasetError` for a file that cannot be read as UTF-8."""
     try:
         # Spreadsheets put a byte order mark in front.
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig", errors=errors)
     except UnicodeDecodeError as e:
         raise DatasetError(f"{path}: not UTF-8 text ({e.reason}). Save it as UTF-8.") from e
     except OSError as e:
