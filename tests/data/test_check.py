@@ -174,10 +174,23 @@ def test_folders_of_frames(tmp_path: Path) -> None:
 def test_parts_of_a_recording(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", num_frames=24)
     path = tmp_path / "all.csv"
-    path.write_text("a.mp4,x,0,10\na.mp4,x,10,17\na.mp4,x,20,30\na.mp4,x,16\n")
+    path.write_text(
+        "a.mp4,x,0,10\na.mp4,x,10,17\na.mp4,x,20,30\na.mp4,x,16\na.mp4,x,24\na.mp4,x,30,40\n"
+    )
     report = check("folder", path, splits=["train"], processes=1)
     found = [(f.kind, f.clip.start_frame, f.clip.end_frame) for f in report.findings()]
-    assert found == [("short", 10, 17), ("truncated", 20, 30)]
+    assert found == [
+        ("short", 10, 17),
+        ("truncated", 20, 30),
+        ("truncated", 24, None),
+        ("truncated", 30, 40),
+    ]
+    video = tmp_path / "a.mp4"
+    assert [f.reason for f in report.findings()[1:]] == [
+        f"{video}: 24 frames, fewer than the list's 30.",
+        f"{video}: the clip starts at frame 24, and the video has 24.",
+        f"{video}: the clip starts at frame 30, and the video has 24.",
+    ]
     report.write_exclusions(tmp_path / "bad.txt")
     clips = read_split("folder", path, "train", exclude=tmp_path / "bad.txt").clips
     assert [clip.start_frame for clip in clips] == [0, 16]

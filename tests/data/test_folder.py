@@ -192,6 +192,10 @@ def test_wrong_lines_are_named(tmp_path: Path, line: str) -> None:
         ("video,class\na.mp4,wave\n", "a header needs `path` and `label`; found 'video,class'"),
         ("path,start_frame\na.mp4,3\n", "a header needs `path` and `label`"),
         ("name,label,start_frame\na.mp4,wave,3\n", "a header needs `path` and `label`"),
+        ("filename,label\na.mp4,wave\n", "needs `path` and `label`; found 'filename,label'"),
+        ("Video_Path,Class,fps\na.mp4,wave,3\n", "a header needs `path` and `label`"),
+        ("id,category\na.mp4,wave\n", "a header needs `path` and `label`"),
+        ("label,file\nwave,a.mp4\n", "a header needs `path` and `label`"),
         ("a.mp4;wave\n", "has no label. Put commas between the fields."),
         ("a.mp4\twave\n", "has no label. Put commas between the fields."),
     ],
@@ -248,9 +252,15 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_video_is_a_label_like_any_other(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
-    (tmp_path / "train.csv").write_text("a.mp4,video\nb.mp4,path\n")
+    (tmp_path / "train.csv").write_text("a.mp4,video\nb.mp4,path\nclip,target\nname,walk\n")
     (tmp_path / "test.csv").write_text("video,label\na.mp4,video\n")
-    assert read_split("folder", tmp_path, "train").label_names == ("path", "video")
+    for name in ("clip", "name"):
+        (tmp_path / name).mkdir()
+    clip_list = read_split("folder", tmp_path, "train")
+    assert clip_list.label_names == ("path", "target", "video", "walk")
+    assert len(clip_list.clips) == 4
+    # Also in the first line: a folder of frames may be called as columns are.
+    (tmp_path / "train.csv").write_text("name,walk\na.mp4,class\n")
     assert len(read_split("folder", tmp_path, "train").clips) == 2
 
 

@@ -245,7 +245,11 @@ def _judge(clip: Clip, examined: Examined, num_frames: int) -> Finding | None:
     if examined.kind == "unreadable":
         return Finding("unreadable", clip, examined.reason)
     end = examined.num_frames if clip.end_frame is None else clip.end_frame
-    if end > examined.num_frames or clip.start_frame >= examined.num_frames:
+    if clip.start_frame >= examined.num_frames:
+        start, there = clip.start_frame, examined.num_frames
+        reason = f"{clip.video}: the clip starts at frame {start}, and the video has {there}."
+        return Finding("truncated", clip, reason)
+    if end > examined.num_frames:
         reason = f"{clip.video}: {examined.num_frames} frames, fewer than the list's {end}."
         return Finding("truncated", clip, reason)
     # A part that lies before the cut is whole.

@@ -37,6 +37,12 @@ from stmnet.errors import DatasetError
 
 NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 COLUMNS = ("path", "label", "start_frame", "end_frame")
+FOREIGN_COLUMNS = {
+    "file", "filename", "file_name", "filepath", "file_path", "video_path", "video_name",
+    "video_id", "clip", "name", "id", "class", "class_name", "category", "target", "action",
+}  # fmt: skip
+"""What others call the columns: a first line of two of these, or of ours, is a header."""
+
 HELD_OUT = 5
 """One in this many videos of a class is held out for validation."""
 
@@ -107,12 +113,11 @@ def parse_segments(
         stripped = [cell.strip() for cell in cells]
         if not any(stripped):
             continue
-        header = [cell.lower() for cell in stripped]
-        has_names = {"path", "video"} & set(header) and ("label" in header or unlabelled)
-        if not rows and has_names:
-            columns = ids_of(["path" if name == "video" else name for name in header])
+        header = ["path" if cell.lower() == "video" else cell.lower() for cell in stripped]
+        if not rows and "path" in header and ("label" in header or unlabelled):
+            columns = ids_of(header)
             continue
-        if not rows and (header[0] in ("path", "video") or "start_frame" in header):
+        if not rows and _is_header(header):
             on_wrong(
                 f"{source}:{number}: a header needs `path` and `label`; found "
                 f"{','.join(cells)!r:.80}."
@@ -134,6 +139,11 @@ def parse_segments(
         else:
             rows.append(row)
     return rows
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    known = FOREIGN_COLUMNS | {*COLUMNS}
+    return cells[0] == "path" or "start_frame" in cells or len(known & set(cells)) > 1
 
 
 def _row(cells: list[str], columns: Mapping[str, int]) -> Row:
