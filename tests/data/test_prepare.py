@@ -19,6 +19,7 @@ from PIL import Image
 
 from stmnet.cli import main
 from stmnet.data.datasets import read_split
+from stmnet.data.datasets.exclusions import exclude_clips
 from stmnet.data.prepare import estimate, prepare
 from stmnet.data.prepared_tree import survey
 from stmnet.data.progress import ProgressOnStderr, in_words
@@ -200,6 +201,34 @@ def test_what_is_there_is_not_made_again(root: Path, tmp_path: Path) -> None:
     assert contents(out) == before
     assert {path: path.stat().st_mtime_ns for path in (out / "videos").rglob("*.*")} == times
     assert again.unreadable == first.unreadable
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", " a", "a\x85b", '"a"', "a\udcffb"])
+def test_names_that_break_a_line_are_read_again_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    for folder in ("train/x", "val/x"):
+        (root / folder).mkdir(parents=True)
+        write_video(root / folder / "whole.mp4")
+    half, text = (root / "train/x" / f"{name} {kind}.mp4" for kind in ("half", "text"))
+    shutil.copy(
+        write_video(tmp_path / "long.mp4", container_options={"movflags": "faststart"}), half
+    )
+    cut(half)
+    text.write_text("no video")
+    (root / f"{name}.zip").touch()
+    for _ in range(2):  # the second run takes over what the first noted
+        code, said, err = run(
+            capsys, "prepare", "folder", "--root", root, "--out", out, "--processes", 1
+        )
+        assert (code, len(err.splitlines())) == (0, 1)
+        assert "not whole   2" in said
+        assert said.encode().decode().splitlines()[-1].startswith("left out    1 files")
+        clips = read_split("folder", out, "train")
+        assert [clip.video.name for clip in clips.clips] == sorted([half.name, "whole.mp4"])
+        left = exclude_clips(clips, out / "unreadable.txt", out)
+        assert [clip.video.name for clip in left.clips] == ["whole.mp4"]
 
 
 def test_a_source_that_was_mended_leaves_the_list(root: Path, tmp_path: Path) -> None:

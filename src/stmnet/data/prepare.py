@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from stmnet.data.datasets import dataset_named
 from stmnet.data.prepared_tree import (
-    SETTINGS_FILE,
     Plan,
     claim,
     copy_lists,
@@ -221,11 +221,7 @@ def _check(shape: Shape, processes: int | None) -> None:
 
 
 def _survey(dataset: str, root: Path, out: Path) -> Plan:
-    # Imported only where it must be, for it brings torch along: a run that goes on knows the name.
-    if not (out / SETTINGS_FILE).is_file():
-        from stmnet.data.datasets import dataset_named
-
-        dataset_named(dataset)
+    dataset_named(dataset)
     return survey(root, out)
 
 

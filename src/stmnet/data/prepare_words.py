@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stmnet.data.datasets.exclusions import name_as_written
 from stmnet.data.prepare import estimate, prepare
 from stmnet.data.prepared_tree import UNREADABLE_FILE
 from stmnet.data.progress import ProgressOnStderr, in_words
@@ -45,7 +46,7 @@ def prepare_in_words(
     if summary.left_out:
         lines.append(
             f"left out    {len(summary.left_out):,} files that are neither video nor list, "
-            f"the first {summary.left_out[0]}"
+            f"the first {name_as_written(summary.left_out[0].as_posix())}"
         )
     if not summary.unreadable:
         return Told(lines)

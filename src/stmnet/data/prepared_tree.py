@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stmnet.data.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
 from stmnet.files import whole_file
 from stmnet.video.shrink import IMAGE_SUFFIXES
@@ -164,7 +165,7 @@ def note_damage(out: Path, name: Path, damage: str | None) -> None:
     """
     if damage is not None:
         # One short write to a file that is open for appending is not torn apart by others.
-        with (out / UNREADABLE_FILE).open("a", encoding="utf-8", errors="surrogateescape") as file:
+        with (out / UNREADABLE_FILE).open("a", encoding="utf-8") as file:
             file.write(_line(name, damage))
 
 
@@ -177,9 +178,10 @@ def write_unreadable(out: Path, unreadable: dict[Path, str]) -> dict[Path, str]:
     path = out / UNREADABLE_FILE
     noted = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            name, _, reason = line.partition("\t")
-            if (out / name).exists():
+        for line in path.read_text(encoding="utf-8", errors="surrogateescape").split("\n"):
+            written, _, reason = line.partition("\t")
+            name = name_as_read(written)
+            if reason and (out / name).exists():
                 noted[Path(name)] = reason
     everything = dict(sorted((noted | unreadable).items()))
     if everything:
@@ -190,9 +192,9 @@ def write_unreadable(out: Path, unreadable: dict[Path, str]) -> dict[Path, str]:
 
 
 def _line(name: Path, reason: str) -> str:
-    return f"{name.as_posix()}\t{' '.join(reason.split())}\n"
+    return printable(f"{name_as_written(name.as_posix())}\t{' '.join(reason.split())}\n")
 
 
 def _write_text(path: Path, text: str) -> None:
     with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+        unfinished.write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
     """Write a clip a line, with the reason. Raises `DatasetError` if the file cannot be written."""
     lines = []
     for clip, reason in reasons:
-        line = f"{_written(relative_to_root(clip.video, root))}\t{' '.join(reason.split())}"
+        line = f"{name_as_written(relative_to_root(clip.video, root))}\t{' '.join(reason.split())}"
         if not is_whole(clip):
             end = "" if clip.end_frame is None else clip.end_frame
             line += f"\t{clip.start_frame}\t{end}"
@@ -67,7 +67,7 @@ def parse_exclusions(text: str, source: Path, root: Path) -> tuple[set[Path], se
     parts: set[Part] = set()
     for number, line in numbered_lines(text):
         name, *columns = line.split("\t")
-        video = root / _read(name)
+        video = root / name_as_read(name)
         try:
             match columns[1:]:
                 case []:
@@ -86,12 +86,14 @@ def parse_exclusions(text: str, source: Path, root: Path) -> tuple[set[Path], se
     return videos, parts
 
 
-def _written(name: str) -> str:
+def name_as_written(name: str) -> str:
+    """A video's name as a list has it: on one line, without a tab, read again as it is."""
     is_plain = name.isprintable() and name == name.strip() and not name.startswith('"')
     return name if is_plain else json.dumps(name)
 
 
-def _read(name: str) -> str:
+def name_as_read(name: str) -> str:
+    """What `name_as_written` was given."""
     try:
         return str(json.loads(name)) if name.startswith('"') else name
     except ValueError:  # written by hand
