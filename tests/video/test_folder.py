@@ -141,6 +141,6 @@ def test_folders_of_frames_are_found_below_others(tmp_path: Path) -> None:
 
 def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
-    for given in (tmp_path / "a.mp4", tmp_path):
+    for read in (probe, lambda path: read_frames(path, [0])):
         with pytest.raises(VideoError, match=r"a\.mp4: a pipe or a device\. Save the video as a"):
-            find_videos([given])
+            read(tmp_path / "a.mp4")

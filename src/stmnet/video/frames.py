@@ -52,8 +52,7 @@ def read_frames(
 def find_videos(paths: Sequence[Path]) -> list[Path]:
     """Files as they are given; of a folder, the videos in it and below it, sorted by name.
 
-    A folder of frames is a video. Raises `VideoError` for a folder without any, and for what is no
-    file, such as a pipe: a video is read from several places.
+    A folder of frames is a video. Raises `VideoError` for a folder without any.
     """
     videos: list[Path] = []
     for path in paths:
@@ -64,9 +63,6 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
                 "folder of frames (00001.jpg, ...). Give another folder, or the files themselves."
             )
         videos += found
-    for video in videos:
-        if video.exists() and not (video.is_file() or video.is_dir()):
-            raise VideoError(f"{video}: a pipe or a device. Save the video as a file.")
     return videos
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import av
@@ -30,6 +31,9 @@ def open_video(
     Raises `VideoError`.
     """
     try:
+        mode = path.stat().st_mode
+        if not (S_ISREG(mode) or S_ISDIR(mode)):  # it would be waited for
+            raise VideoError(f"{path}: a pipe or a device. Save the video as a file.")
         with path.open("rb", buffering=0) as file:
             head = file.read(12)
     except OSError as e:
