@@ -40,6 +40,8 @@ def test_saved_and_loaded_is_the_same(
 ) -> None:
     path = recognizer.save(tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "any").touch()
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
     loaded = stmnet.load(path)
     assert loaded.card == CARD
     video = make_video("a.mp4", num_frames=20)

@@ -240,6 +240,8 @@ def test_whoever_joins_at_once_does_no_harm(tmp_path: Path, clip_list: ClipList)
     whole = kept_at(tmp_path / "whole.safetensors", clip_list)
     keep_all(whole)
     whole.join()
+    (tmp_path / "any").touch()
+    assert whole.path.stat().st_mode == (tmp_path / "any").stat().st_mode
     with ThreadPoolExecutor(4) as threads:
         for number in range(60):
             path = tmp_path / f"{number}.safetensors"
