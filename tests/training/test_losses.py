@@ -151,6 +151,12 @@ def test_the_objective_is_eq_10() -> None:
     assert plain.correlation is None
 
 
+def test_scores_that_are_no_numbers_are_not_right() -> None:
+    logits = torch.tensor([[[math.nan, math.nan], [2.0, 1.0], [math.inf, 1.0]]])
+    losses = ClassificationObjective()(logits, torch.zeros(3, dtype=torch.int64))
+    assert losses.top1 == pytest.approx(1 / 3)
+
+
 def test_rare_classes_weigh_as_much_as_common_ones() -> None:
     labels = torch.tensor([0] * 6 + [1] * 3 + [3])
     logits = random_views(10, 4)[0]

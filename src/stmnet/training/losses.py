@@ -54,9 +54,10 @@ class ClassificationObjective(nn.Module):
         num_views = len(logits)
         logits, targets = _exact(logits.flatten(0, 1)), labels.repeat(num_views)
         summed = F.cross_entropy(logits, targets, self.class_weights, reduction="sum")
-        num_right = (logits.argmax(dim=1) == targets).sum()
+        # Scores that are no numbers would all count as the first class.
+        is_right = (logits.argmax(dim=1) == targets) & logits.isfinite().all(dim=1)
         num_targets = summed.new_tensor(len(targets))
-        sums = _sum_over_processes(torch.stack([num_targets, summed.detach(), num_right]))
+        sums = _sum_over_processes(torch.stack([num_targets, summed.detach(), is_right.sum()]))
         total = sums[0].clamp(min=1)
         return StepLosses(
             loss=summed * num_processes() / total,
