@@ -82,6 +82,17 @@ def test_predict_prints_a_table_of_files_and_folders(
         assert line.rstrip().endswith("%")
 
 
+def test_names_with_brackets_and_colons_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = ["[b] :cat: [.mp4", "a[red]b.mp4"]
+    videos = [shutil.copy(SAMPLES / "moving_something_left.mp4", tmp_path / n) for n in names]
+    code, out, _ = run(capsys, "predict", *videos, "--top", 1)
+    assert code == 0
+    for name, line in zip(names, out.splitlines()[1:], strict=True):
+        assert line.startswith(f"{name} ")
+
+
 def test_predict_computes_fast_where_it_is_asked_to(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

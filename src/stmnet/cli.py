@@ -444,4 +444,6 @@ def print_table(table: RenderableType) -> None:
     """Print what rich can, as wide as the terminal is; a pipe has no width: nothing is cut."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 500, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 500
+    # Labels and files are called what they are called: [b] is no markup there, nor :cat: a cat.
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
