@@ -170,7 +170,9 @@ class Recognizer:
                 # Not by `save_file`, whose files no one but their owner may read.
                 unfinished.write_bytes(as_safetensors(tensors, metadata={METADATA_KEY: card}))
         except OSError as e:
-            raise CheckpointError(f"{path}: cannot be written ({e}).") from e
+            raise CheckpointError(
+                f"{path}: cannot be written ({e.strerror}). Make room there."
+            ) from e
         return path
 
 

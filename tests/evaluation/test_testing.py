@@ -190,3 +190,13 @@ def test_what_cannot_be_tested_is_said_in_one_line(
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
     assert message in captured.err
+
+
+@pytest.mark.parametrize("text", ["", "model: {}", "data: [", "plain"])
+def test_a_damaged_recipe_of_a_run_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    load("motion").save(tmp_path / "model.safetensors")
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert main(["test", str(tmp_path)]) == 2
+    assert "recipe.yaml: not the recipe of a run. Put it back" in capsys.readouterr().err

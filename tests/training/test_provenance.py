@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stmnet.data.records import Clip, ClipList
-from stmnet.errors import DatasetError
+from stmnet.errors import CheckpointError, DatasetError
 from stmnet.evaluation.scores import digest_of_clips
-from stmnet.training.provenance import describe_run
+from stmnet.training.provenance import describe_run, read_run
 from stmnet.training.recipe import DataRecipe, Recipe
 
 
@@ -37,3 +37,11 @@ def test_moved_data_are_the_same_and_an_altered_list_is_refused() -> None:
     message = "the validation list is not what the run was started with .3 clips, and 3 then"
     with pytest.raises(DatasetError, match=message):
         describe_run(recipe, lists | {"validation": altered}, num_processes=1, before=before)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": {}}'])
+def test_a_run_json_that_training_did_not_write_is_told(tmp_path: Path, text: str) -> None:
+    assert read_run(tmp_path) is None
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"run\.json: not as training wrote it"):
+        read_run(tmp_path)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -305,12 +306,13 @@ def test_a_training_that_diverges_ends_before_its_weights_are_kept(
         train(recipe)
     assert not list((tmp_path / "run").glob("*.ckpt"))
     assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert not active_children(), "workers are left behind"
 
 
 def test_an_output_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path / "file/run"))
-    with pytest.raises(RecipeError, match=r"cannot be made \(Not a directory\)"):
+    with pytest.raises(RecipeError, match=r"cannot be written \(Not a directory\)"):
         train(load_recipe(recipe_path, overrides))
 
 

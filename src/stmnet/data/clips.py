@@ -273,6 +273,16 @@ def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
     }
 
 
+def end_workers(loader: DataLoader[Sample]) -> None:
+    """For a loader that an error has left in the middle of an epoch.
+
+    Left to Python's collector they are not told to end, and wait as long as Python runs.
+    """
+    if loader._iterator is not None:
+        loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        loader._iterator = None
+
+
 def _close_workers_at_exit(loader: DataLoader[Sample]) -> None:
     """For a loader that is still there when Python ends, as a global or in a traceback is.
 
@@ -282,8 +292,8 @@ def _close_workers_at_exit(loader: DataLoader[Sample]) -> None:
 
     def close() -> None:
         loader = reference()
-        if loader is not None and loader._iterator is not None:
-            loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        if loader is not None:
+            end_workers(loader)
 
     atexit.register(close)
 

@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from stmnet.errors import StmnetError
+from stmnet.files import whole_file
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -28,19 +31,34 @@ class EpochRecord:
 
 
 def append_history(path: Path, record: EpochRecord) -> None:
-    """Add an epoch to the log."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(record)) + "\n")
+    """Add an epoch to the log. Raises `StmnetError` where it cannot be written."""
+    try:
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        # Not by appending: a full disk would leave half a line, to which the next one is added.
+        with whole_file(path) as unfinished:
+            unfinished.write_text(before + json.dumps(asdict(record)) + "\n", encoding="utf-8")
+    except OSError as e:
+        raise StmnetError(
+            f"{path}: cannot be written ({e.strerror}). Make room there, and go on with --resume."
+        ) from e
 
 
 def read_history(path: Path) -> tuple[EpochRecord, ...]:
-    """The epochs of a log in order; of an epoch that a resumed run repeated, the last record."""
+    """The epochs of a log in order; of an epoch that a resumed run repeated, the last record.
+
+    Raises `StmnetError` for a line that is none of its records.
+    """
     if not path.is_file():
         return ()
     names = {entry.name for entry in fields(EpochRecord)}
     records: dict[int, EpochRecord] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        values = json.loads(line)
-        record = EpochRecord(**{name: values[name] for name in names & values.keys()})
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            record = EpochRecord(**{name: values[name] for name in names & values.keys()})
+        except (AttributeError, TypeError, ValueError) as e:
+            raise StmnetError(
+                f"{path}: line {number} is no record of an epoch. Delete that line."
+            ) from e
         records[record.epoch] = record
     return tuple(records[epoch] for epoch in sorted(records))

@@ -267,7 +267,13 @@ def _data_of_run(run: Path) -> dict[str, Any]:
     path = run / RECIPE
     if not path.is_file():
         return {}
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+    try:
+        data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
+        raise DatasetError(
+            f"{path}: not the recipe of a run. Put it back, or delete it, and give --dataset and "
+            "--root."
+        ) from e
     return data
 
 

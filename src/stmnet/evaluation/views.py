@@ -79,14 +79,17 @@ def score_pieces(
         num_workers=scoring.num_workers,
         pin_memory=recognizer.device.type == "cuda",
     )
-    videos = iter(loader)
-    for piece in pieces:
-        views = _views(islice(videos, len(piece)), on_clip)
-        scores = [
-            recognizer.probabilities(_as_batch(batch))
-            for batch in _in_batches(views, scoring.batch_size)
-        ]
-        yield torch.cat(scores).unflatten(0, (len(piece), -1))
+    try:
+        videos = iter(loader)
+        for piece in pieces:
+            views = _views(islice(videos, len(piece)), on_clip)
+            scores = [
+                recognizer.probabilities(_as_batch(batch))
+                for batch in _in_batches(views, scoring.batch_size)
+            ]
+            yield torch.cat(scores).unflatten(0, (len(piece), -1))
+    finally:
+        end_workers(loader)
 
 
 def targets_of(clip_list: ClipList) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from stmnet.data.records import ClipList
-from stmnet.errors import DatasetError
+from stmnet.errors import CheckpointError, DatasetError
 from stmnet.evaluation.scores import digest_of_clips
 from stmnet.files import whole_file
 from stmnet.training.recipe import Recipe
@@ -79,15 +79,27 @@ def commit_of(folder: Path) -> str | None:
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """What was said of the run in `folder` when it was last started, if there is one."""
+    """What was said of the run in `folder` when it was last started, if there is one.
+
+    Raises `CheckpointError` for a file that says no such thing.
+    """
     path = folder / RUN
     if not path.is_file():
         return None
-    described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return described
+    try:
+        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {"data", "sessions"} <= described.keys():
+            return described
+    except (AttributeError, ValueError):
+        pass
+    raise CheckpointError(
+        f"{path}: not as training wrote it. Put it back, or delete it: without it, a resumed run "
+        "does not compare the data."
+    )
 
 
 def write_run(folder: Path, described: dict[str, Any]) -> None:
     """Write it beside the weights."""
     with whole_file(folder / RUN) as unfinished:
-        unfinished.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        unfinished.write_text(text + "\n", encoding="utf-8")

@@ -13,13 +13,14 @@ from stmnet.data.clips import (
     EvaluationClips,
     TrainingClips,
     TrainingLoader,
+    end_workers,
     evaluation_loader,
 )
 from stmnet.data.datasets import read_split
 from stmnet.data.records import ClipList
 from stmnet.data.samplers import Share
 from stmnet.data.transforms import Augmentation, Preprocessing
-from stmnet.errors import RecipeError, Stopped
+from stmnet.errors import CheckpointError, RecipeError, Stopped
 from stmnet.evaluation.testing import RECIPE
 from stmnet.files import whole_file
 from stmnet.models.weights import RUN_WEIGHTS
@@ -92,11 +93,14 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     if is_first_process():
         try:
             output.mkdir(parents=True, exist_ok=True)
+            with whole_file(output / RECIPE) as unfinished:
+                unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+            write_run(output, described)
         except OSError as e:
-            raise RecipeError(f"output {output}: cannot be made ({e.strerror}).") from e
-        with whole_file(output / RECIPE) as unfinished:
-            unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
-        write_run(output, described)
+            raise RecipeError(
+                f"output {output}: cannot be written ({e.strerror}). Make room there, or set "
+                "another output."
+            ) from e
     try:
         with quiet_lightning(), cores_shared_with(recipe.data.num_workers):
             trainer.fit(
@@ -111,9 +115,16 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         if not is_first_process():
             raise SystemExit(128 + stop.signal_number) from None
         raise
+    finally:
+        for loader in (module.training_loader, validation_loader):
+            end_workers(loader)
     part_ways()
     if is_first_process():
-        load(output / BEST_CHECKPOINT).save(output / RUN_WEIGHTS)
+        best = load(output / BEST_CHECKPOINT)
+        try:
+            best.save(output / RUN_WEIGHTS)
+        except CheckpointError as e:
+            raise CheckpointError(f"{e} The checkpoints are whole: go on with --resume.") from e
     return output
 
 
