@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from stmnet.data.clips import Batch, evaluation_loader
+from stmnet.data.clips import Batch, end_workers, evaluation_loader
 from stmnet.data.records import ClipList
 from stmnet.data.views import CENTER_VIEW, VideoViews, ViewPlan
 from stmnet.errors import DatasetError, VideoError
