@@ -93,6 +93,8 @@ def test_the_test_list_counts_once_it_has_labels(root: Path) -> None:
         (",vvvvvvvvvvv,0,10,train", r"train\.csv:5: expected `label,youtube_id,"),
         ('"riding a bike,v,0,10,train\n' * 5_000, r"train\.csv:5: its quotes do not match"),
         ("riding a bike,v,1e999,10,train", r"train\.csv:5: expected `label,youtube_id,"),
+        ("riding a bike,v,-10,0,train", r"train\.csv:5: expected `label,youtube_id,"),
+        ("riding a bike,v,20,10,train", r"train\.csv:5: expected `label,youtube_id,"),
         ("riding a bike,v,0,nan,train", r"train\.csv:5: expected `label,youtube_id,"),
         (f"riding a bike,v,{'1' * 5_000},10,train", r"train\.csv:5: expected `label,youtube_id,"),
         (f"riding a bike,{'v' * 140_000},0,10,train", r"train\.csv:5: .*too long"),

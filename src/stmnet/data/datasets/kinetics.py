@@ -96,15 +96,15 @@ def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]
     for number, cells in lines:
         try:
             label, video, start, end = (cells[place] for place in places)
-            if not (label and video):
+            first, last = int(float(start)), int(float(end))
+            if not (label and video and 0 <= first < last):
                 raise ValueError
-            times = f"{int(float(start)):06}_{int(float(end)):06}"
         except (IndexError, ValueError, OverflowError):
             on_wrong(
                 f"{source}:{number}: expected `{','.join(COLUMNS)}`, found {','.join(cells)!r:.80}."
             )
             continue
-        rows.append(Row(number, label, f"{label}/{video}_{times}"))
+        rows.append(Row(number, label, f"{label}/{video}_{first:06}_{last:06}"))
     return rows
 
 
