@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from multiprocessing import resource_tracker, util
+from typing import Any
 
 import pytest
 
@@ -53,3 +56,30 @@ class Unloadable:
 def test_a_process_that_cannot_start_is_an_error() -> None:
     with pytest.raises(RuntimeError, match=r"could not start \(exit code 7\)"):
         list(map_in_processes(Unloadable(), ["a"], processes=1, seconds=1.0))
+
+
+def test_ctrl_c_while_a_process_starts_leaves_no_traceback_of_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another thread takes the signal once the process is there, before it is told its work."""
+    spawn = util.spawnv_passfds
+
+    def spawn_and_interrupt(*arguments: Any) -> int:
+        process_id: int = spawn(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        return process_id
+
+    enough = threading.Event()
+    other = threading.Thread(target=enough.wait)
+    other.start()
+    resource_tracker.ensure_running()
+    monkeypatch.setattr(util, "spawnv_passfds", spawn_and_interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(map_in_processes(behave, ["a"], processes=1, seconds=1.0))
+    finally:
+        enough.set()
+        other.join()
+    time.sleep(0.5)  # a process that lost its parent would speak up
+    assert capfd.readouterr().err == ""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import isinf
 from multiprocessing import resource_tracker
@@ -44,8 +45,10 @@ def map_in_processes(
     process cannot start.
     """
     todo = deque(items)
-    workers = [_Worker(function, seconds) for _ in range(min(processes, len(items)))]
+    workers: list[_Worker[Item, Result]] = []
     try:
+        for _ in range(min(processes, len(items))):
+            workers.append(_Worker(function, seconds))
         while workers:
             patience = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
             # No deadline is no time-out: `wait` knows no infinity.
@@ -74,6 +77,28 @@ def map_in_processes(
             worker.end()
 
 
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Start a process whole: Ctrl-C would end one that is still starting with a traceback."""
+    # The process inherits the block, which multiprocessing's own helper lifts when it starts; so
+    # that one comes first.
+    resource_tracker.ensure_running()
+    interrupts: list[int] = []
+    handler = None
+    # The block is this thread's alone: another may take the signal, and this one the exception.
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
+
+
 class _Worker(Generic[Item, Result]):
     """A process, and the item it has at the moment."""
 
@@ -83,14 +108,12 @@ class _Worker(Generic[Item, Result]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        # Ctrl-C would end a process that is still starting with a traceback: it inherits the block,
-        # which multiprocessing's own helper lifts when it starts; so that one comes first.
-        resource_tracker.ensure_running()
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            with _interrupted_afterwards():
+                self.process.start()
+        except KeyboardInterrupt:
+            self.end()
+            raise
         theirs.close()
         self.seconds = seconds
         self.has_item = False
@@ -125,10 +148,8 @@ class _Worker(Generic[Item, Result]):
 def _serve(connection: Connection, function: Callable[[Item], object]) -> None:
     # Ctrl-C reaches every process of a terminal, and the first one alone decides how to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection.send(READY)
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):  # whoever gave the work is gone
+        connection.send(READY)
+        while True:
             item = connection.recv()
-        except EOFError:
-            return
-        connection.send(function(item))
+            connection.send(function(item))
