@@ -60,6 +60,16 @@ def test_slurm_says_how_many_and_does_not_requeue_by_itself(
     assert not placement.environment.creates_processes_externally
 
 
+def test_a_machine_does_not_wait_for_others_that_cannot_find_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(RecipeError, match="running.nodes is 2, .* Start with torchrun or SLURM"):
+        place(RunningRecipe(nodes=2))
+    monkeypatch.setenv("MASTER_ADDR", "first")
+    assert place(RunningRecipe(nodes=2)).nodes == 2
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can do these")
 @pytest.mark.parametrize(
     ("key", "message"),

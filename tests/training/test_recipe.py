@@ -128,6 +128,58 @@ def test_numbers_out_of_range_are_named_with_what_is_allowed(
     assert re.fullmatch(rf"{re.escape(key)} is \S+; it must be {is_wrong}\.", str(error.value))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "data: {root: a}\nseed: 1\ndata: {batch_size: 2}",
+            r"recipe.yaml:3: data is stated a second",
+        ),
+        ("optimizer: {epochs: 2,\n  epochs: 3}", r"recipe.yaml:2: epochs is stated a second time"),
+        ("optimizer: {schedule: null}", "recipe.yaml: optimizer.schedule is null. Give a value"),
+        ("output: null", "recipe.yaml: output is null. Give a value, or leave the key out"),
+        ("model: {options: null}", "recipe.yaml: model.options is null"),
+        ("data: clips", "recipe.yaml: data is a section. Set the keys in it, as data.dataset"),
+    ],
+)
+def test_what_yaml_would_pass_over_is_said(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_section_that_states_nothing_is_none(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer:\n  # epochs: 3\nmodel: {num_classes: null}"))
+    assert recipe == Recipe()
+
+
+def test_a_run_may_be_called_by_a_date(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "output: 2026-11-26")).output == "2026-11-26"
+
+
+def test_home_is_found_where_no_shell_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = load_recipe(write(tmp_path, "data: {root: ~/clips}"), ["--output=~/runs/a"])
+    assert (recipe.data.root, recipe.output) == (f"{tmp_path}/clips", f"{tmp_path}/runs/a")
+
+
+def test_numbers_beyond_counting_are_named(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {epochs: 99999999999999}"))
+    with pytest.raises(RecipeError, match="optimizer.epochs is 99999999999999; it must be below"):
+        check_recipe(recipe)
+
+
+@pytest.mark.parametrize("output", ["x" * 300, "loop/run", "a\0b"])
+def test_an_output_that_no_path_can_be(
+    tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(RecipeError, match="^output .* is no path of a folder"):
+        check_recipe(Recipe(output=output))
+
+
 @pytest.mark.parametrize("output", ["clips", "clips/run", "clips/../clips/a/run"])
 def test_a_run_is_not_written_where_folders_are_classes(tmp_path: Path, output: str) -> None:
     (tmp_path / "clips").mkdir()
@@ -217,7 +269,7 @@ def test_written_out_and_read_again_is_the_same(tmp_path: Path) -> None:
         ("optimizer: {schedule: stepwise}", [], "schedule.*steps.*cosine"),
         ("seed: [", [], "not valid YAML"),
         ("just words", [], "a recipe is a mapping"),
-        ("data: 3", [], "unknown key 'data'"),
+        ("data: 3", [], "recipe.yaml: data is a section"),
     ],
 )
 def test_mistakes_are_named_in_one_line(

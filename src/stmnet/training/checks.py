@@ -79,6 +79,9 @@ ALLOWED: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
 Those that depend on others are `_check_views`'s.
 """
 
+LARGEST = 2**31
+"""Whole numbers must be below it: what trains counts in 32 bits."""
+
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise `StmnetError` for what cannot work, before any file is read."""
@@ -100,8 +103,15 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_output(recipe: Recipe) -> None:
-    output, root = Path(recipe.output).resolve(), Path(recipe.data.root).resolve()
-    if output.is_file():
+    try:
+        output, root = Path(recipe.output).resolve(), Path(recipe.data.root).resolve()
+        is_file = output.is_file()
+    except (OSError, RuntimeError, ValueError) as e:  # too long, a loop of links, a zero byte
+        raise RecipeError(
+            f"output {recipe.output} or data.root {recipe.data.root} is no path of a folder ({e}). "
+            "Correct it."
+        ) from e
+    if is_file:
         raise RecipeError(f"output {recipe.output}: is a file. Set output to a folder.")
     if recipe.data.dataset == "folder" and root.is_dir() and output.is_relative_to(root):
         raise RecipeError(
@@ -149,6 +159,8 @@ def _check_numbers(recipe: Recipe) -> None:
         for words, is_allowed, keys in ALLOWED:
             if key in keys and not is_allowed(value):
                 raise RecipeError(f"{key} is {value}; it must be {words}.")
+        if isinstance(value, int) and value >= LARGEST and key != "seed":
+            raise RecipeError(f"{key} is {value}; it must be below {LARGEST}.")
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:

@@ -15,6 +15,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
 
+from stmnet.errors import RecipeError
 from stmnet.training.recipe import RunningRecipe
 
 Item = TypeVar("Item")
@@ -41,6 +42,11 @@ def place(running: RunningRecipe) -> Placement:
         nodes = int(os.environ.get("SLURM_NNODES", "1"))
         # Its own requeueing saves where --resume does not look.
         return Placement(devices, nodes, SLURMEnvironment(auto_requeue=False))
+    if running.nodes > 1 and "MASTER_ADDR" not in os.environ:  # each would wait for the others
+        raise RecipeError(
+            f"running.nodes is {running.nodes}, and nothing says where the others are. Start with "
+            "torchrun or SLURM (docs/training.md), or set running.nodes to 1."
+        )
     all_there_are: int | Literal["auto"] = "auto" if torch.cuda.is_available() else 1
     return Placement(running.devices or all_there_are, running.nodes, LightningEnvironment())
 

@@ -12,13 +12,15 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
 
 from stmnet.data.choices import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
+from stmnet.training.recipe_file import read_recipe_file
 
 BASE = "base"
 """The key by which a recipe names the one whose keys it inherits."""
@@ -180,14 +182,29 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = Path(path)
     content = _read_with_bases(path, ())
     _check_keys(_override_keys(overrides), source="command line", known=known_keys())
-    return _parse(content, overrides, "command line" if overrides else str(path))
+    recipe = _parse(content, overrides, "command line" if overrides else str(path))
+    _expand_home(recipe)
+    return recipe
+
+
+def _expand_home(recipe: Recipe) -> None:
+    """Make a path's ~ the home folder: no shell sees a recipe's, nor that of `--key=~/path`."""
+
+    def expanded(path: str) -> str:
+        return str(Path(path).expanduser()) if path.startswith("~/") else path
+
+    recipe.output, recipe.data.root = expanded(recipe.output), expanded(recipe.data.root)
+    recipe.data.exclude = recipe.data.exclude and expanded(recipe.data.exclude)
+    recipe.model.pretrained = recipe.model.pretrained and expanded(recipe.model.pretrained)
 
 
 def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in heirs:
         raise RecipeError(f"{path}: is a base of itself. Take one of the `base:` lines out.")
-    content = _read(path)
+    content = read_recipe_file(path)
     base = content.pop(BASE, None)
+    # A section of which every line is commented out states nothing.
+    content = {key: v for key, v in content.items() if not (v is None and key in sections())}
     _check_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
     _parse(content, (), str(path))
     if base is None:
@@ -196,18 +213,6 @@ def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{path}: base is {base!r}; give the path of one recipe.")
     inherited = _read_with_bases(path.parent / base, (*heirs, path.resolve()))
     return _merged(inherited, content)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as e:
-        raise RecipeError(f"{path}: {e.strerror}. Give the path of a recipe (see recipes/).") from e
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise RecipeError(f"{path}: not valid YAML ({' '.join(str(e).split())}).") from e
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys, as those in recipes/ are.")
-    return content
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +233,20 @@ def _parse(content: dict[str, Any], overrides: Sequence[str], source: str) -> Re
         text = re.sub(r"<class '(.+?)'>", r"\1", text)
         raise RecipeError(f"{source}: {text}") from e
     parsed.pop("config")
-    return Recipe(**parser.instantiate(parsed))
+    recipe = Recipe(**parser.instantiate(parsed))
+    _check_nulls(recipe, source)
+    return recipe
+
+
+def _check_nulls(part: Any, source: str, prefix: str = "") -> None:
+    """Raise `RecipeError` for a null that means nothing: the parser takes it for any key."""
+    kinds = get_type_hints(type(part))
+    for entry in fields(part):
+        value, key = getattr(part, entry.name), f"{prefix}{entry.name}"
+        if is_dataclass(value):
+            _check_nulls(value, source, f"{key}.")
+        elif value is None and NoneType not in get_args(kinds[entry.name]):
+            raise RecipeError(f"{source}: {key} is null. Give a value, or leave the key out.")
 
 
 @cache
@@ -242,6 +260,11 @@ def _parser() -> ArgumentParser:
 def known_keys() -> list[str]:
     """Every key of a recipe, with dots, in the order of the dataclasses."""
     return list(_dataclass_keys(Recipe()))
+
+
+def sections() -> list[str]:
+    """What precedes the dots of the keys."""
+    return [entry.name for entry in fields(Recipe) if is_dataclass(getattr(Recipe(), entry.name))]
 
 
 def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:
@@ -272,6 +295,9 @@ def _override_keys(overrides: Sequence[str]) -> Iterator[str]:
 
 def _check_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
     for key in keys:
+        if key in sections():
+            example = next(name for name in known if name.startswith(f"{key}."))
+            raise RecipeError(f"{source}: {key} is a section. Set the keys in it, as {example}.")
         if key not in known:
             nearest = get_close_matches(key, known, n=1)
             remedy = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
