@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,22 @@ def test_names_with_brackets_and_colons_are_shown_as_they_are(
     assert code == 0
     for name, line in zip(names, out.splitlines()[1:], strict=True):
         assert line.startswith(f"{name} ")
+
+
+def test_predict_names_files_that_the_terminal_cannot_show(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.mp4")
+    shutil.copy(SAMPLES / "moving_something_left.mp4", tmp_path / name)
+    for more in ([], ["--json"]):
+        ended = subprocess.run(
+            [STMNET, "predict", tmp_path, *more],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert r"a\udcff.mp4" in ended.stdout
+    assert json.loads(ended.stdout)["predictions"][0]["video"] == str(tmp_path / name)
 
 
 def test_predict_computes_fast_where_it_is_asked_to(
@@ -377,6 +394,7 @@ def test_bench_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) 
         ("bench tsn_resnet18 --num-classes 0", "num classes is 0. Give at least 1."),
         ("bench tsn_resnet18 --rounds 0", "rounds is 0. Give at least 1."),
         ("bench tsn_resnet18 --threads 0", "threads is 0. Give at least 1."),
+        ("bench tsn_resnet18 --threads 100000", "threads is 100000. Give at most 1024."),
         ("bench tsn_resnet18 --device cuda", "no CUDA device is here. Measure on the CPU"),
     ],
 )

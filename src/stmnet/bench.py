@@ -24,6 +24,8 @@ from stmnet.models.zoo import build_model
 
 # The first compiles and fills caches; the others let the clock speeds settle.
 WARM_UP_ROUNDS = 3
+# With some ten thousand, the memory of their stacks ends the process.
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def num_threads(threads: int | None) -> Iterator[None]:
     """Compute with that many threads on the CPU, and afterwards as before; None: no change."""
     if threads is not None and threads < 1:
         raise StmnetError(f"threads is {threads}. Give at least 1.")
+    if threads is not None and threads > MAX_THREADS:
+        raise StmnetError(f"threads is {threads}. Give at most {MAX_THREADS}.")
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

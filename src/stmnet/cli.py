@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from stmnet import __version__
 from stmnet.errors import DatasetError, StmnetError, Stopped
 from stmnet.memory import keep_freed_memory
+from stmnet.printing import print_any_name, print_json, print_table
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from stmnet.recognizer import Prediction
 
 USER_ERROR = 2
@@ -33,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     arguments.overrides = overrides
     keep_freed_memory()
+    print_any_name()
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -433,17 +432,3 @@ def demo(arguments: argparse.Namespace) -> int:
         print(f"{name} top-1  {top1:.1%}")
     print(f"page       {outcome.page.resolve()}")
     return 0
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON object and nothing else on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def print_table(table: RenderableType) -> None:
-    """Print what rich can, as wide as the terminal is; a pipe has no width: nothing is cut."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 500
-    # Labels and files are called what they are called: [b] is no markup there, nor :cat: a cat.
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)

@@ -39,11 +39,11 @@ def test_a_log_that_cannot_be_written_is_left_as_it_was(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"epoch": 1}', "no JSON"])
-def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("line", [b"{", b"[1]", b'{"epoch": 1}', b"no JSON", b"\xff no UTF-8"])
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "history.jsonl"
     append_history(path, RECORD)
-    with path.open("a") as file:
-        file.write(f"{line}\n")
+    with path.open("ab") as file:
+        file.write(line + b"\n")
     with pytest.raises(StmnetError, match=r"history\.jsonl: line 2 is no record of an epoch"):
         read_history(path)

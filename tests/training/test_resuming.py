@@ -222,6 +222,18 @@ def test_the_best_epoch_stays_the_best_where_the_run_was_moved(folder: Path) -> 
     assert steps == [STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH]
 
 
+def test_a_damaged_best_checkpoint_gives_way_to_another(folder: Path) -> None:
+    recipe = recipe_of(folder, "best_damaged")
+    stop_in_epoch_2 = (1, free_ports(1), recipe, [("training", STEPS_AN_EPOCH + 2)])
+    with pytest.raises(AssertionError, match="not at its end"):
+        run_apart(folder / "best_damaged.first", 1, train_and_interrupt, *stop_in_epoch_2)
+    best = folder / "best_damaged" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:1000])
+    finish(folder, "best_damaged", resume=True)
+    assert torch.load(best, weights_only=True)["global_step"] == 2 * STEPS_AN_EPOCH
+    assert (best.parent / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     folder: Path, whole: Path, damage: str

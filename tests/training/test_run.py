@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from stmnet.errors import RecipeError, StmnetError, VideoError
 from stmnet.evaluation.figures import Curve, draw_learning_curve
 from stmnet.evaluation.history import read_history
 from stmnet.recognizer import load
+from stmnet.training.module import ActionModule
 from stmnet.training.provenance import commit_of
 from stmnet.training.recipe import OptimizerRecipe, load_recipe
 from stmnet.training.run import learning_rate_in_words, train
@@ -307,6 +309,86 @@ def test_a_training_that_diverges_ends_before_its_weights_are_kept(
     assert not list((tmp_path / "run").glob("*.ckpt"))
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert not active_children(), "workers are left behind"
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_run_of_which_no_clip_can_be_read_leaves_no_weights(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    root = tmp_path / "motion"
+    generate(root, seed=2, clips_per_class=SplitSizes(2, 1, 1))
+    for entry in json.loads((root / f"{split}.json").read_text()):
+        (root / "videos" / f"{entry['id']}.mp4").write_text("damaged")
+    more = ["--data.root", str(root), "--output", str(tmp_path / "run"), "--data.num_workers=0"]
+    words = ["train", *arguments(folder, "unused", *more, "--data.max_unreadable=99")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"no clip of the {split} list could be read. The first: " in line
+    assert not list((tmp_path / "run").glob("*.ckpt"))
+
+
+def test_names_that_the_terminal_cannot_show_do_not_end_a_run(folder: Path, tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/clips\xff"))
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        for number, video in enumerate(sorted((folder / "motion/videos").glob("*.mp4"))[:6]):
+            shutil.copy(video, root / label / f"{number}.mp4")
+    (root / "a" / "0.mp4").write_text("damaged")
+    more = ["--data.dataset=folder", f"--data.root={root}", "--optimizer.epochs=1"]
+    ended = subprocess.run(
+        [STMNET, "train", *arguments(folder, "bytes", *more, "--data.num_workers=0")],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert r"clips\udcff/a/0.mp4: not a readable video" in ended.stdout
+    assert json.loads((folder / "bytes/run.json").read_text())["recipe"]["data"]["root"] == str(
+        root
+    )
+
+
+def test_more_workers_than_cores_are_one_line(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    more = ["--output", str(tmp_path), "--data.num_workers=2", "--optimizer.epochs=1"]
+    assert main(["train", *arguments(folder, "unused", *more)]) == 0
+    captured = capfd.readouterr()
+    assert captured.out.count("warning: data.num_workers is 2, and here are 1 cores.") == 1
+    assert "DataLoader" not in captured.err
+
+
+def test_ctrl_c_before_the_first_step_is_said(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(self: ActionModule) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ActionModule, "configure_optimizers", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert main(["train", *arguments(folder, "unused", "--output", str(tmp_path))]) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert capsys.readouterr().err == "stmnet: stopped by Ctrl-C\n"
+
+
+def test_a_finished_run_without_its_best_checkpoint_says_what_is_left(
+    folder: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "best.ckpt").unlink()
+    words = ["train", *arguments(folder, "unused", "--output", str(run), "--resume")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{run}/best.ckpt: gone or damaged" in line
+    assert f"Those of the last one are in {run}/last.ckpt" in line
+    assert (run / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
 
 def test_an_output_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import signal
+import warnings
 import weakref
 from itertools import count
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
 from stmnet.memory import hand_back_freed_memory
 
+# torch says it in paragraphs, for each loader twice; training says it in a line.
+warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
 BATCHES_A_TRIM = 16
 _batches_collated = count(1)
 

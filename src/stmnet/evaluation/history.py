@@ -52,7 +52,8 @@ def read_history(path: Path) -> tuple[EpochRecord, ...]:
         return ()
     names = {entry.name for entry in fields(EpochRecord)}
     records: dict[int, EpochRecord] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             values = json.loads(line)
             record = EpochRecord(**{name: values[name] for name in names & values.keys()})

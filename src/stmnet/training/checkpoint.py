@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from stmnet.errors import CheckpointError, Stopped
 from stmnet.files import whole_file
+from stmnet.models.weights import read_checkpoint_file
 
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
@@ -72,7 +73,7 @@ class MovableCheckpoint(ModelCheckpoint):
     """Knows its best score again where the run's folder was moved.
 
     Lightning's own forgets it, and any epoch would then overwrite the best one's checkpoint. It is
-    forgotten only where that checkpoint is gone.
+    forgotten only where that checkpoint is gone or cannot be read.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -82,7 +83,9 @@ class MovableCheckpoint(ModelCheckpoint):
         def here(path: str) -> str:
             return str(folder / Path(path).name) if path else ""
 
-        if not Path(here(state_dict["best_model_path"])).is_file():
+        try:
+            read_checkpoint_file(Path(here(state_dict["best_model_path"])))
+        except CheckpointError:
             return
         kept = {here(path): score for path, score in state_dict["best_k_models"].items()}
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")

@@ -141,6 +141,10 @@ class ActionModule(LightningModule):
         self.validation_means.add(losses.num_clips, **losses.shown())
 
     def on_validation_epoch_end(self) -> None:
+        for split, means in (("train", self.training_means), ("validation", self.validation_means)):
+            if not means.num_clips:
+                first = min(self.unreadable[split].items())[1]
+                raise VideoError(f"no clip of the {split} list could be read. The first: {first}")
         # By this the best checkpoint is chosen; all processes have the same mean.
         self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 

@@ -102,4 +102,5 @@ def write_run(folder: Path, described: dict[str, Any]) -> None:
     """Write it beside the weights."""
     with whole_file(folder / RUN) as unfinished:
         text = json.dumps(described, indent=2, ensure_ascii=False)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+        # Bytes of a name that are no UTF-8 become what JSON escapes them to.
+        unfinished.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         share=Share(trainer.global_rank, trainer.world_size),
     )
     say(learning_rate_in_words(recipe.optimizer, recipe.data.batch_size))
+    if recipe.data.num_workers > (num_cores := os.cpu_count() or 1):
+        say(
+            f"warning: data.num_workers is {recipe.data.num_workers}, and here are {num_cores} "
+            "cores. Fewer may be quicker, and take less memory."
+        )
 
     if is_first_process():
         try:
@@ -110,6 +116,11 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
                 ckpt_path=str(resumption.checkpoint) if resumption else None,
                 weights_only=True,
             )
+    except SystemExit as e:
+        # By this Lightning ends where Ctrl-C comes before its training, or a second time.
+        if isinstance(e.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     except Stopped as stop:
         part_ways()
         if not is_first_process():
@@ -120,7 +131,13 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             end_workers(loader)
     part_ways()
     if is_first_process():
-        best = load(output / BEST_CHECKPOINT)
+        try:
+            best = load(output / BEST_CHECKPOINT)
+        except CheckpointError as e:
+            raise CheckpointError(
+                f"{output / BEST_CHECKPOINT}: gone or damaged, and with it the weights of the best "
+                f"epoch. Those of the last one are in {output / LAST_CHECKPOINT}; use it instead."
+            ) from e
         try:
             best.save(output / RUN_WEIGHTS)
         except CheckpointError as e:
