@@ -514,7 +514,7 @@ def test_ctrl_c_stops_in_one_line_and_cleans_up(
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
     said, errors = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert said == ""
     assert len(errors.splitlines()) == 1, errors
     line = errors.strip()

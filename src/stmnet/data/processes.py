@@ -80,14 +80,14 @@ def map_in_processes(
 @contextmanager
 def _interrupted_afterwards() -> Iterator[None]:
     """Start a process whole: Ctrl-C would end one that is still starting with a traceback."""
+    interrupts: list[int] = []
+    handler = None
+    # A block is this thread's alone: another may take the signal, and this one the exception.
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     # The process inherits the block, which multiprocessing's own helper lifts when it starts; so
     # that one comes first.
     resource_tracker.ensure_running()
-    interrupts: list[int] = []
-    handler = None
-    # The block is this thread's alone: another may take the signal, and this one the exception.
-    if threading.current_thread() is threading.main_thread():
-        handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -140,8 +140,9 @@ class _Worker(Generic[Item, Result]):
             return Lost(f"it ended the process that read it ({how})")
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.join()
+        if self.process.pid is not None:  # Ctrl-C can come before it is started
+            self.process.kill()
+            self.process.join()
         self.connection.close()
 
 
