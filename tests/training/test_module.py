@@ -164,8 +164,12 @@ def test_a_clip_is_counted_once_whatever_is_said_of_it(capsys: pytest.CaptureFix
     # Two clips of one recording are two clips, and one line.
     see(module.validation_step, {3: "jump/1.jpg: broken"})
     assert capsys.readouterr().out == ""
-    checkpoint = {"training_loader": None, "training_means": RunningMeans().state_dict()}
-    checkpoint["unreadable"] = module.unreadable
+    checkpoint = {
+        "stmnet": module.card.to_dict(),
+        "training_loader": None,
+        "training_means": RunningMeans().state_dict(),
+        "unreadable": module.unreadable,
+    }
     resumed = small_module(1, ClassificationObjective())
     resumed.max_unreadable = 2
     resumed.training_loader.load_state_dict = lambda state: None  # type: ignore[method-assign]

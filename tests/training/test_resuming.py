@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -282,6 +284,48 @@ def test_other_data_are_refused(folder: Path, whole: Path) -> None:
     recipe = recipe_of(folder, "whole", f"--data.root={folder / 'fewer'}")
     with pytest.raises(DatasetError, match="train list .* .23 clips, and 24 then."):
         train(recipe, resume=True)
+
+
+def test_a_checkpoint_of_other_classes_is_refused(folder: Path, whole: Path) -> None:
+    output = folder / "renamed"
+    shutil.copytree(whole, output)
+    for name in ("last.ckpt", "best.ckpt", "previous.ckpt"):
+        content = torch.load(output / name, weights_only=True)
+        content["stmnet"]["label_names"][0] = "waving"
+        torch.save(content, output / name)
+    with pytest.raises(CheckpointError, match=r"of another run: its label_names is \['waving'"):
+        train(recipe_of(folder, "renamed"), resume=True)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from stmnet.training.output import hold_output
+with hold_output(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(folder: Path, whole: Path) -> None:
+    output = folder / "shared"
+    shutil.copytree(whole, output)
+    before = contents(output)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, output], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RecipeError, match="shared: another run is at work there"):
+            train(recipe_of(folder, "shared"), resume=True)
+        assert contents(output) == before | {".lock": b""}
+        other.kill()
+    train(recipe_of(folder, "shared"), resume=True)
+    assert not (output / ".lock").exists()
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_is_started_over(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from stmnet.data.clips import Batch, TrainingLoader
 from stmnet.data.sampling import seed_of
-from stmnet.errors import StmnetError, VideoError
+from stmnet.errors import CheckpointError, StmnetError, VideoError
 from stmnet.recognizer import METADATA_KEY, Card
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.means import RunningMeans
@@ -200,6 +200,13 @@ class ActionModule(LightningModule):
         checkpoint["unreadable"] = self.unreadable
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        found = checkpoint.get(METADATA_KEY, {})
+        for key, value in self.card.to_dict().items():
+            if found.get(key) != value:
+                raise CheckpointError(
+                    f"the checkpoint to go on from is of another run: its {key} is "
+                    f"{found.get(key)!r:.80}, and here {value!r:.80}. Set another output."
+                )
         # Lightning would load the loader's place too, but after an epoch's end too late or never.
         self.training_loader.load_state_dict(checkpoint["training_loader"])
         self.training_means.load_state_dict(checkpoint["training_means"])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import seed_everything
+from lightning.pytorch import Trainer, seed_everything
+from torch.utils.data import DataLoader
 
 from stmnet.data.clips import (
     EvaluationClips,
+    Sample,
     TrainingClips,
     TrainingLoader,
     end_workers,
@@ -36,6 +39,7 @@ from stmnet.training.losses import (
     class_weights_of,
 )
 from stmnet.training.module import ActionModule
+from stmnet.training.output import cannot_write, hold_output
 from stmnet.training.processes import is_first_process, part_ways, say
 from stmnet.training.provenance import describe_run, read_run, write_run
 from stmnet.training.recipe import DataRecipe, OptimizerRecipe, Recipe
@@ -96,24 +100,41 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             "cores. Fewer may be quicker, and take less memory."
         )
 
-    if is_first_process():
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            with whole_file(output / RECIPE) as unfinished:
-                unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
-            write_run(output, described)
-        except OSError as e:
-            raise RecipeError(
-                f"output {output}: cannot be written ({e.strerror}). Make room there, or set "
-                "another output."
-            ) from e
+    with hold_output(output) if is_first_process() else nullcontext():
+        if is_first_process():
+            try:
+                with whole_file(output / RECIPE) as unfinished:
+                    unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+                write_run(output, described)
+            except OSError as e:
+                raise cannot_write(output, e) from e
+        _fit(
+            trainer,
+            module,
+            validation_loader,
+            num_workers=recipe.data.num_workers,
+            checkpoint=resumption.checkpoint if resumption else None,
+        )
+        if is_first_process():
+            _keep_best(output)
+    return output
+
+
+def _fit(
+    trainer: Trainer,
+    module: ActionModule,
+    validation_loader: DataLoader[Sample],
+    *,
+    num_workers: int,
+    checkpoint: Path | None,
+) -> None:
     try:
-        with quiet_lightning(), cores_shared_with(recipe.data.num_workers):
+        with quiet_lightning(), cores_shared_with(num_workers):
             trainer.fit(
                 module,
                 module.training_loader,
                 validation_loader,
-                ckpt_path=str(resumption.checkpoint) if resumption else None,
+                ckpt_path=None if checkpoint is None else str(checkpoint),
                 weights_only=True,
             )
     except SystemExit as e:
@@ -130,19 +151,21 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         for loader in (module.training_loader, validation_loader):
             end_workers(loader)
     part_ways()
-    if is_first_process():
-        try:
-            best = load(output / BEST_CHECKPOINT)
-        except CheckpointError as e:
-            raise CheckpointError(
-                f"{output / BEST_CHECKPOINT}: gone or damaged, and with it the weights of the best "
-                f"epoch. Those of the last one are in {output / LAST_CHECKPOINT}; use it instead."
-            ) from e
-        try:
-            best.save(output / RUN_WEIGHTS)
-        except CheckpointError as e:
-            raise CheckpointError(f"{e} The checkpoints are whole: go on with --resume.") from e
-    return output
+
+
+def _keep_best(output: Path) -> None:
+    """Write the weights of the best epoch."""
+    try:
+        best = load(output / BEST_CHECKPOINT)
+    except CheckpointError as e:
+        raise CheckpointError(
+            f"{output / BEST_CHECKPOINT}: gone or damaged, and with it the weights of the best "
+            f"epoch. Those of the last one are in {output / LAST_CHECKPOINT}; use it instead."
+        ) from e
+    try:
+        best.save(output / RUN_WEIGHTS)
+    except CheckpointError as e:
+        raise CheckpointError(f"{e} The checkpoints are whole: go on with --resume.") from e
 
 
 def read_list(data: DataRecipe, split: str) -> ClipList:
