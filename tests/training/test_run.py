@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stmnet.cli import main
 from stmnet.data.motion import SplitSizes, generate
-from stmnet.errors import RecipeError, StmnetError, VideoError
+from stmnet.errors import RecipeError, StmnetError, Stopped, VideoError
 from stmnet.evaluation.figures import Curve, draw_learning_curve
 from stmnet.evaluation.history import read_history
 from stmnet.recognizer import load
@@ -370,12 +370,25 @@ def test_ctrl_c_before_the_first_step_is_said(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ActionModule, "configure_optimizers", interrupted)
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        assert main(["train", *arguments(folder, "unused", "--output", str(tmp_path))]) == 130
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    handlers = signal_handlers()
+    assert main(["train", *arguments(folder, "unused", "--output", str(tmp_path))]) == 130
+    assert signal_handlers() == handlers
     assert capsys.readouterr().err == "stmnet: stopped by Ctrl-C\n"
+
+
+def test_ctrl_c_while_workers_start_stops_after_the_first_step(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: ActionModule) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ActionModule, "on_fit_start", interrupted)
+    handlers = signal_handlers()
+    recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path))
+    with pytest.raises(Stopped):
+        train(load_recipe(recipe_path, overrides))
+    assert signal_handlers() == handlers
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
 
 
 def test_a_finished_run_without_its_best_checkpoint_says_what_is_left(

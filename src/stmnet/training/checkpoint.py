@@ -100,8 +100,9 @@ class SaveAndStop(Callback):
 
     Both wait for the end of a step, and all processes do them together. A signal during validation
     ends it; the resumed run validates from the start. SIGUSR1, by which SLURM can announce a job's
-    end, is taken as SIGTERM is. A second signal does what it does without this callback. At the end
-    Lightning puts back what handled signals before it, and before this.
+    end, is taken as SIGTERM is. A second signal does what it does without this callback. Ctrl-C is
+    listened to from the set-up on, while workers start too. At the end Lightning puts back what
+    handled the others before it, and before this.
     """
 
     def __init__(self, path: Path, *, minutes: float) -> None:
@@ -111,9 +112,16 @@ class SaveAndStop(Callback):
         self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._listen_to(signal.SIGINT)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at = time.monotonic()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        # Lightning's own handlers are in place by now.
+        self._listen_to(signal.SIGTERM, signal.SIGUSR1)
+
+    def _listen_to(self, *numbers: int) -> None:
+        for number in numbers:
             self._handlers[number] = signal.signal(number, self._ask_to_stop)
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:

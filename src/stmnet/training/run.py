@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -128,6 +129,7 @@ def _fit(
     num_workers: int,
     checkpoint: Path | None,
 ) -> None:
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with quiet_lightning(), cores_shared_with(num_workers):
             trainer.fit(
@@ -150,6 +152,7 @@ def _fit(
     finally:
         for loader in (module.training_loader, validation_loader):
             end_workers(loader)
+        signal.signal(signal.SIGINT, on_interrupt)
     part_ways()
 
 
