@@ -25,6 +25,7 @@ from stmnet.errors import RecipeError, StmnetError, Stopped, VideoError
 from stmnet.evaluation.figures import Curve, draw_learning_curve
 from stmnet.evaluation.history import read_history
 from stmnet.recognizer import load
+from stmnet.training.history import HistoryLog
 from stmnet.training.module import ActionModule
 from stmnet.training.provenance import commit_of
 from stmnet.training.recipe import OptimizerRecipe, load_recipe
@@ -389,6 +390,22 @@ def test_ctrl_c_while_workers_start_stops_after_the_first_step(
         train(load_recipe(recipe_path, overrides))
     assert signal_handlers() == handlers
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
+
+
+def test_sigterm_before_the_first_step_is_no_success(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(self: HistoryLog, trainer: object, module: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # After Lightning's handler is there, and before ours, which is a later callback's.
+    monkeypatch.setattr(HistoryLog, "on_train_start", terminated)
+    handlers = signal_handlers()
+    recipe_path, *overrides = arguments(folder, "unused", "--output", str(tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        train(load_recipe(recipe_path, overrides))
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert signal_handlers() == handlers
 
 
 def test_a_finished_run_without_its_best_checkpoint_says_what_is_left(

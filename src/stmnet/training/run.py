@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from stmnet.data.clips import (
@@ -143,6 +144,9 @@ def _fit(
         # By this Lightning ends where Ctrl-C comes before its training, or a second time.
         if isinstance(e.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
+        # And by this, which says that all went well, where SIGTERM comes right before it.
+        if isinstance(e, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except Stopped as stop:
         part_ways()
