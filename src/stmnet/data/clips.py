@@ -10,6 +10,8 @@ import atexit
 import signal
 import warnings
 import weakref
+from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ from stmnet.data.reading import read_center, read_clip, remark_if_short
 from stmnet.data.records import ClipList
 from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
+from stmnet.data.slots import SharedSlots, Slot
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
 from stmnet.memory import hand_back_freed_memory
@@ -158,27 +161,41 @@ class EvaluationClips(Dataset[Sample]):
         return Sample(self.view(frames), clip.label, index, remarks=tuple(remarks))
 
 
+class Lent(NamedTuple):
+    """A batch on its way from a worker, and the slot in which its frames lie, if in one."""
+
+    batch: Batch
+    slot: Slot | None
+
+
 def collate(samples: list[Sample]) -> Batch:
     """Stack the samples that could be read; carry along why the others could not."""
+    return collate_into(None, samples).batch
+
+
+def collate_into(slots: SharedSlots | None, samples: list[Sample]) -> Lent:
+    """As `collate`, with the frames in one of `slots` where one is free."""
     if get_worker_info() is not None and next(_batches_collated) % BATCHES_A_TRIM == 0:
         hand_back_freed_memory()
-    frames = [sample.frames for sample in samples if sample.frames is not None]
+    # As decoded and cropped frames lie in memory, channels last: to turn them costs more than to
+    # copy them.
+    frames = [sample.frames.movedim(-3, -1) for sample in samples if sample.frames is not None]
     labels = [sample.label for sample in samples if sample.frames is not None]
     colors = [sample.colors for sample in samples if sample.colors is not None]
-    return Batch(
-        frames=_stack(frames) if frames else torch.empty(0, dtype=torch.uint8),
+    stacked, slot = torch.empty(0, dtype=torch.uint8), None
+    if frames:
+        in_slot = slots.stack(frames) if slots is not None else None
+        # In a worker, torch's own function copies straight to where the trainer reads.
+        stacked, slot = in_slot or (default_collate(frames), None)
+        stacked = stacked.movedim(-1, -3)
+    batch = Batch(
+        frames=stacked,
         labels=torch.tensor(labels, dtype=torch.int64),
         colors=torch.stack(colors) if colors else None,
         unreadable={s.number: s.unreadable for s in samples if s.unreadable is not None},
         remarks=tuple(remark for sample in samples for remark in sample.remarks),
     )
-
-
-def _stack(frames: list[Tensor]) -> Tensor:
-    # As decoded and cropped frames lie in memory, channels last: to turn them costs more than to
-    # copy them. In a worker, torch's own function copies straight to where the trainer reads.
-    stacked: Tensor = default_collate([clip.movedim(-3, -1) for clip in frames])
-    return stacked.movedim(-1, -3)
+    return Lent(batch, slot)
 
 
 class TrainingLoader(DataLoader[Sample]):
@@ -213,6 +230,7 @@ class TrainingLoader(DataLoader[Sample]):
         self.num_passes = num_passes
         self.num_views = clips.num_views
         self.num_batches_trained = 0
+        self._slots = SharedSlots(num_workers)
         super().__init__(
             clips,
             batch_sampler=SharedBatches(
@@ -222,9 +240,24 @@ class TrainingLoader(DataLoader[Sample]):
                 num_passes=num_passes,
                 drop_last=True,
             ),
-            **_worker_options(num_workers, pin_memory),
+            **_worker_options(num_workers, pin_memory)
+            | {"collate_fn": partial(collate_into, self._slots)},
         )
         _close_workers_at_exit(self)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self._slots.take_back_undelivered()
+        # At once, as torch does: the first batches are on their way before they are asked for.
+        return self._unpack(super().__iter__())
+
+    def _unpack(self, lent_batches: Iterator[Lent]) -> Iterator[Batch]:
+        for batch, slot in lent_batches:
+            if slot is not None:
+                worker, number = slot  # a list by now where memory was pinned
+                self._slots.deliver(batch.frames, (worker, number))
+            yield batch
+            del batch
+            self._slots.take_back()
 
     def state_dict(self) -> dict[str, Any]:
         return {
