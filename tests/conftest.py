@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +15,24 @@ import numpy as np
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+STMNET = Path(sys.executable).with_name("stmnet")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and so all that this starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def printed_as_utf8(*words: str | Path) -> str:
+    """What `stmnet WORDS` prints where stdout takes UTF-8 and nothing else; it ends well."""
+    ended = subprocess.run(
+        [STMNET, *words],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from stmnet.data.datasets import read_split
-from tests.conftest import write_video
+from tests.conftest import STMNET, write_video
 
 ROOT = Path(__file__).parents[1]
-STMNET = Path(sys.executable).with_name("stmnet")
 SMALL = (
     *("--model.pretrained", "null", "--model.options", '{"width": 8}'),
     *("--data.short_side", "40", "--data.crop_size", "32", "--optimizer.epochs", "3"),

@@ -26,9 +26,8 @@ from stmnet.data.progress import ProgressOnStderr, in_words
 from stmnet.errors import DatasetError
 from stmnet.video.frames import read_frames
 from stmnet.video.transcode import Shape
-from tests.conftest import decode_all, moving_bars, write_audio, write_video
+from tests.conftest import STMNET, decode_all, moving_bars, write_audio, write_video
 
-STMNET = Path(sys.executable).with_name("stmnet")
 SHAPE = Shape(short_side=64, key_frame_interval=4)
 
 

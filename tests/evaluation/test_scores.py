@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,10 +26,10 @@ from stmnet.evaluation.views import Scoring
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import Card, Recognizer
 from stmnet.shipped import shipped
+from tests.conftest import STMNET
 
 SAMPLES = sorted(shipped("samples").glob("*.mp4"))
 LABELS = tuple(video.stem for video in SAMPLES)
-STMNET = Path(sys.executable).with_name("stmnet")
 NUM_CLIPS = 70
 CLIPS_A_PIECE = 240 // 30
 

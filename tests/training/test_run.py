@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from multiprocessing import active_children
 from pathlib import Path
@@ -30,6 +29,7 @@ from stmnet.training.module import ActionModule
 from stmnet.training.provenance import commit_of
 from stmnet.training.recipe import OptimizerRecipe, load_recipe
 from stmnet.training.run import learning_rate_in_words, train
+from tests.conftest import STMNET, printed_as_utf8
 
 RECIPE = """
 model: {name: stm_resnet18, num_frames: 4, options: {width: 8, dropout: 0.5}}
@@ -43,7 +43,6 @@ EPOCH_QUANTITIES = (
     "clips_per_second",
 )  # fmt: skip
 STEPS_PER_EPOCH = 12 * 8 // 8
-STMNET = Path(sys.executable).with_name("stmnet")
 
 pytestmark = pytest.mark.slow
 
@@ -336,15 +335,8 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_run(folder: Path, tmp_
             shutil.copy(video, root / label / f"{number}.mp4")
     (root / "a" / "0.mp4").write_text("damaged")
     more = ["--data.dataset=folder", f"--data.root={root}", "--optimizer.epochs=1"]
-    ended = subprocess.run(
-        [STMNET, "train", *arguments(folder, "bytes", *more, "--data.num_workers=0")],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert r"clips\udcff/a/0.mp4: not a readable video" in ended.stdout
+    out = printed_as_utf8("train", *arguments(folder, "bytes", *more, "--data.num_workers=0"))
+    assert r"clips\udcff/a/0.mp4: not a readable video" in out
     assert json.loads((folder / "bytes/run.json").read_text())["recipe"]["data"]["root"] == str(
         root
     )

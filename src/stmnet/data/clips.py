@@ -30,7 +30,7 @@ from stmnet.data.reading import read_center, read_clip, remark_if_short
 from stmnet.data.records import ClipList
 from stmnet.data.samplers import ALL, EpochAndClip, EpochSampler, Share, SharedBatches
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
-from stmnet.data.slots import SharedSlots, Slot
+from stmnet.data.slots import SharedSlots
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import DatasetError, VideoError
 from stmnet.memory import hand_back_freed_memory
@@ -165,7 +165,7 @@ class Lent(NamedTuple):
     """A batch on its way from a worker, and the slot in which its frames lie, if in one."""
 
     batch: Batch
-    slot: Slot | None
+    slot: int | None
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -240,8 +240,8 @@ class TrainingLoader(DataLoader[Sample]):
                 num_passes=num_passes,
                 drop_last=True,
             ),
-            **_worker_options(num_workers, pin_memory)
-            | {"collate_fn": partial(collate_into, self._slots)},
+            collate_fn=partial(collate_into, self._slots),
+            **_worker_options(num_workers, pin_memory),
         )
         _close_workers_at_exit(self)
 
@@ -253,8 +253,7 @@ class TrainingLoader(DataLoader[Sample]):
     def _unpack(self, lent_batches: Iterator[Lent]) -> Iterator[Batch]:
         for batch, slot in lent_batches:
             if slot is not None:
-                worker, number = slot  # a list by now where memory was pinned
-                self._slots.deliver(batch.frames, (worker, number))
+                self._slots.deliver(batch.frames, slot)
             yield batch
             del batch
             self._slots.take_back()
@@ -290,6 +289,7 @@ def evaluation_loader(
         batch_sampler=SharedBatches(
             SequentialSampler(clips), batch_size=batch_size, share=share, drop_last=False
         ),
+        collate_fn=collate,
         **_worker_options(num_workers, pin_memory),
     )
     _close_workers_at_exit(loader)
@@ -301,7 +301,6 @@ def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
         "num_workers": num_workers,
         "pin_memory": pin_memory,
         "persistent_workers": num_workers > 0,
-        "collate_fn": collate,
         "worker_init_fn": _prepare_worker,
         # A generator of its own keeps the loader from drawing on the global one, which a resumed
         # run restores.

@@ -17,42 +17,40 @@ from torch.utils.data import get_worker_info
 NUM_SLOTS = 4
 """Of a worker: two batches that it has made ahead, and two that the trainer holds."""
 
-Slot = tuple[int, int]
-"""A worker, and which of its slots."""
-
 
 class SharedSlots:
     """The slots of all workers of one loader: a slot is lent from when a worker fills it until
     nothing in the trainer refers to what lies in it.
 
-    Made in the trainer before its workers start. A batch for which none is free goes the usual way.
+    Made in the trainer before its workers start. A slot is a number, and those of one worker follow
+    each other. A batch for which none is free goes the usual way.
     """
 
     def __init__(self, num_workers: int) -> None:
-        self._lent = torch.zeros(num_workers, NUM_SLOTS, dtype=torch.uint8).share_memory_()
+        self._lent = torch.zeros(num_workers * NUM_SLOTS, dtype=torch.uint8).share_memory_()
         self._memory: dict[int, Tensor] = {}  # a worker's own
-        self._delivered: dict[Slot, StorageWeakRef] = {}  # the trainer's own
+        self._delivered: dict[int, StorageWeakRef] = {}  # the trainer's own
 
-    def stack(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Slot] | None:
+    def stack(self, tensors: Sequence[Tensor]) -> tuple[Tensor, int] | None:
         """In a worker: the uint8 tensors, all of one shape, in a free slot; None without one."""
         worker = get_worker_info()
         # Where memory goes by names, torch counts who uses it by itself.
         if worker is None or get_sharing_strategy() != "file_descriptor":
             return None
-        free = (self._lent[worker.id] == 0).nonzero().flatten().tolist()
-        if not free:
+        slots = range(worker.id * NUM_SLOTS, (worker.id + 1) * NUM_SLOTS)
+        slot = next((slot for slot in slots if not self._lent[slot]), None)
+        if slot is None:
             return None
-        slot = free[0]
         num_bytes = sum(tensor.numel() for tensor in tensors)
         memory = self._memory.get(slot)
         if memory is None or memory.numel() < num_bytes:
             memory = torch.empty(num_bytes, dtype=torch.uint8).share_memory_()
             self._memory[slot] = memory
-        self._lent[worker.id, slot] = 1
+        self._lent[slot] = 1
         stacked = memory[:num_bytes].view(len(tensors), *tensors[0].shape)
-        return torch.stack(list(tensors), out=stacked), (worker.id, slot)
+        return torch.stack(list(tensors), out=stacked), slot
 
-    def deliver(self, tensor: Tensor, slot: Slot) -> None:
+    def deliver(self, tensor: Tensor, slot: int) -> None:
         """In the trainer: `tensor` has come, which lies in `slot`."""
         self._delivered[slot] = StorageWeakRef(tensor.untyped_storage())
 

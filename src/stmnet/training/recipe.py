@@ -204,7 +204,9 @@ def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     content = read_recipe_file(path)
     base = content.pop(BASE, None)
     # A section of which every line is commented out states nothing.
-    content = {key: v for key, v in content.items() if not (v is None and key in sections())}
+    for section in sections():
+        if section in content and content[section] is None:
+            del content[section]
     _check_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
     _parse(content, (), str(path))
     if base is None:
@@ -264,7 +266,7 @@ def known_keys() -> list[str]:
 
 def sections() -> list[str]:
     """What precedes the dots of the keys."""
-    return [entry.name for entry in fields(Recipe) if is_dataclass(getattr(Recipe(), entry.name))]
+    return [name for name, value in vars(Recipe()).items() if is_dataclass(value)]
 
 
 def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:
@@ -294,8 +296,9 @@ def _override_keys(overrides: Sequence[str]) -> Iterator[str]:
 
 
 def _check_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
+    with_keys = sections()
     for key in keys:
-        if key in sections():
+        if key in with_keys:
             example = next(name for name in known if name.startswith(f"{key}."))
             raise RecipeError(f"{source}: {key} is a section. Set the keys in it, as {example}.")
         if key not in known:
