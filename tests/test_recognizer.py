@@ -153,6 +153,21 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize("num_bytes", [0, 20, 1_000, 20_000, 41_000])
+def test_a_checkpoint_that_is_cut_off_is_told_in_one_sentence(
+    tmp_path: Path, num_bytes: int
+) -> None:
+    path = tmp_path / "cut.ckpt"
+    torch.save({"weight": torch.zeros(10_000)}, path)
+    path.write_bytes(path.read_bytes()[:num_bytes])
+    with pytest.raises(CheckpointError) as raised:
+        load(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: not a checkpoint, or cut off (")
+    assert message.endswith("). Give a .safetensors or .ckpt file.")
+    assert "internal" not in message
+
+
 def test_weights_without_a_card_and_cards_that_do_not_fit(
     recognizer: Recognizer, tmp_path: Path
 ) -> None:

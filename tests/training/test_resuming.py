@@ -261,6 +261,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
         find_resumption(recipe_of(folder, damage))
 
 
+def test_a_run_without_its_recipe_is_not_resumed(folder: Path, whole: Path) -> None:
+    shutil.copytree(whole, folder / "bare")
+    (folder / "bare" / "recipe.yaml").unlink()
+    with pytest.raises(RecipeError, match=r"bare/recipe\.yaml: no such file.*Put the run's recipe"):
+        find_resumption(recipe_of(folder, "bare"))
+
+
 def test_what_contradicts_the_run_is_refused_by_name(folder: Path, whole: Path) -> None:
     for override, message in [
         ("--twins.enabled=true", "started with twins.enabled False, and the recipe now says True"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,11 +86,13 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return cast("dict[str, Any]", load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as e:
-        raise CheckpointError(f"{path}: cannot be read ({e.strerror}).") from e
-    except (SafetensorError, RuntimeError, EOFError) as e:
+    except (SafetensorError, RuntimeError, EOFError, OSError) as e:
+        # EINVAL is how torch calls some archives that are cut off.
+        if isinstance(e, OSError) and e.errno != errno.EINVAL:
+            raise CheckpointError(f"{path}: cannot be read ({e.strerror}).") from e
         raise CheckpointError(
-            f"{path}: not a checkpoint ({_first_line(e)}). Give a .safetensors or .ckpt file."
+            f"{path}: not a checkpoint, or cut off ({_first_sentence(e)}). Give a .safetensors or "
+            ".ckpt file."
         ) from e
     except Exception as e:
         # Unpickling what is no pickle can end in anything, and torch's own words for it recommend
@@ -229,5 +232,6 @@ def blocks_of(names: Iterable[str]) -> set[str]:
     return {match.group() for name in names if (match := re.match(r"layer\d+\.\d+", name))}
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _first_sentence(error: BaseException) -> str:
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return first_line.split(". ")[0].rstrip(".")

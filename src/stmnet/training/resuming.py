@@ -94,6 +94,11 @@ def compare_recipes(recipe: Recipe, path: Path) -> list[str]:
 
     Raises `RecipeError` naming the first value that may not.
     """
+    if not path.is_file():
+        raise RecipeError(
+            f"{path}: no such file, and it says how the run was started. Put the run's recipe back "
+            "there, or set another output."
+        )
     notes = []
     now = dict(_values(asdict(recipe)))
     for key, was in _values(asdict(load_recipe(path))):
