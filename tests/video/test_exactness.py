@@ -5,6 +5,8 @@ Every file is made here, in one of the ways that make frame numbers hard to tell
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from stmnet.errors import TruncatedVideoError
+from stmnet.memory import glibc
 from stmnet.video.frames import probe, read_frames
 from stmnet.video.reader import VideoFile
 from tests.conftest import decode_all, write_video
@@ -487,3 +490,38 @@ def test_ten_thousand_opens_leave_no_file_open(tmp_path: Path) -> None:
         with VideoFile(path) as video:
             assert video.num_frames == 4
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+class Mallinfo(ctypes.Structure):
+    """glibc's `struct mallinfo2` (man mallinfo)."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+@pytest.mark.skipif(not hasattr(glibc(), "mallinfo2"), reason="only glibc says what is in use")
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm", ".ts"])  # .ts is read in order
+def test_reading_keeps_no_memory(tmp_path: Path, suffix: str) -> None:
+    codec = {".avi": "mpeg4", ".webm": "libvpx-vp9"}.get(suffix, "libx264")
+    path = encode(tmp_path / f"a{suffix}", codec, options={"g": "6"})
+    libc = glibc()
+    assert libc is not None
+    mallinfo2 = libc.mallinfo2
+    mallinfo2.restype = Mallinfo
+
+    def bytes_in_use_after(num_reads: int) -> int:
+        for number in range(num_reads):
+            # Two groups of pictures and never the last: both demuxers are left in their middle.
+            read_frames(path, [number % 20, 30 + number % 20])
+            probe(path)
+        gc.collect()
+        return mallinfo2().uordblks
+
+    before = bytes_in_use_after(20)
+    # One packet that stays behind in every read is 30 KiB.
+    assert bytes_in_use_after(200) - before < 15_000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
@@ -58,6 +58,15 @@ def open_video(
         ) from e
     with container:
         yield container, _video_stream(path, container)
+
+
+def demux(container: InputContainer, stream: VideoStream | None = None) -> Generator[Packet[Any]]:
+    """The packets from where the container stands, of one stream or of all.
+
+    To be closed: left in its middle, PyAV's generator keeps a packet's memory for ever (18.1).
+    """
+    packets = container.demux() if stream is None else container.demux(stream)
+    return cast("Generator[Packet[Any]]", packets)
 
 
 def _container_format(head: bytes) -> str | None:

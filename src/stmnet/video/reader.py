@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,7 @@ from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.info import VideoInfo
 from stmnet.video.opening import (
     StreamEnds,
+    demux,
     falls_short,
     open_video,
     pixel_aspect,
@@ -100,7 +101,7 @@ class VideoFile:
         """When each frame is shown, ascending: for sampling by time where the rate varies."""
         with open_video(self.path) as (container, stream):
             assert stream.time_base is not None
-            packets = [packet for packet in _undamaged(container.demux(stream)) if packet.size]
+            packets = [packet for packet in _undamaged(demux(container, stream)) if packet.size]
             times = [packet.pts for packet in packets if _gives_frame(packet, packets[0])]
             if None in times:
                 raise VideoError(
@@ -284,18 +285,18 @@ def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) ->
 
 def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Decode on past damaged packets, as every player does: what can be seen is returned."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-            frames = packet.decode()
-        except StopIteration:
-            return
-        except av.error.FFmpegError:
-            continue
-        for frame in frames:
-            if isinstance(frame, VideoFrame):
-                yield frame
+    with closing(demux(container, stream)) as packets:
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    yield frame
 
 
 def _undamaged(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
@@ -320,7 +321,7 @@ def _count_packets(path: Path) -> tuple[int, float]:
     first: Packet[Any] | None = None
     ends = StreamEnds()
     with open_video(path) as (container, stream):
-        for packet in _undamaged(container.demux()):
+        for packet in _undamaged(demux(container)):
             ends.add(packet)
             if packet.stream is stream and packet.size > 0:
                 first = first or packet

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +28,7 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 from stmnet.files import whole_file
-from stmnet.video.opening import StreamEnds, falls_short, open_video, promised_seconds
+from stmnet.video.opening import StreamEnds, demux, falls_short, open_video, promised_seconds
 
 FORMAT_VERSION = 1
 """Raised whenever the same source and settings would give other bytes."""
@@ -181,27 +182,27 @@ class _Decoding:
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # All streams, for the header's duration is that of the longest.
-        packets = self._container.demux()
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError:
-                self._num_broken += 1
-                continue
-            self._ends.add(packet)
-            if packet.stream is not self._stream:
-                continue
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                self._num_broken += 1
-                continue
-            for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    self._num_broken += frame.is_corrupt
-                    yield frame
+        with closing(demux(self._container)) as packets:
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.error.FFmpegError:
+                    self._num_broken += 1
+                    continue
+                self._ends.add(packet)
+                if packet.stream is not self._stream:
+                    continue
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    self._num_broken += 1
+                    continue
+                for frame in frames:
+                    if isinstance(frame, VideoFrame):
+                        self._num_broken += frame.is_corrupt
+                        yield frame
 
     def damage(self) -> str | None:
         """In words, or None for a sound source."""
