@@ -24,7 +24,7 @@ from stmnet.bench import machine
 from stmnet.data.records import ClipList
 from stmnet.data.views import CENTER, ViewPlan
 from stmnet.evaluation.history import read_history
-from stmnet.evaluation.testing import HISTORY
+from stmnet.evaluation.run_folder import HISTORY
 from stmnet.evaluation.views import Scoring, score_clips
 from stmnet.files import whole_file
 from stmnet.memory import keep_freed_memory

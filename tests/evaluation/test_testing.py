@@ -13,7 +13,12 @@ import yaml
 from safetensors.torch import load_file
 
 from stmnet.cli import main
+from stmnet.data.datasets import read_split
 from stmnet.data.motion import LABEL_NAMES
+from stmnet.errors import DatasetError
+from stmnet.evaluation import testing
+from stmnet.evaluation.scores import digest_of_clips
+from stmnet.evaluation.testing import TestOptions
 from stmnet.recognizer import Recognizer, load
 from stmnet.shipped import shipped
 
@@ -147,6 +152,48 @@ def test_it_is_said_where_the_test_clips_chose_the_epoch(
         assert main(["test", str(tmp_path / "run"), "--split", split]) == 0
         err = capsys.readouterr().err.splitlines()
         assert [line for line in err if "same clips" in line] == expected
+
+
+@pytest.mark.slow
+def test_it_is_said_where_clips_may_have_changed_sides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = tmp_path / "set", tmp_path / "run"
+    for name in LABEL_NAMES:
+        (root / name).mkdir(parents=True)
+        for number in range(2):  # of which one is held out
+            video = shipped("samples") / f"{name.lower().replace(' ', '_')}.mp4"
+            shutil.copy(video, root / name / f"{number}.mp4")
+    run.mkdir()
+    card = replace(load("motion").card, label_names=tuple(sorted(LABEL_NAMES)))
+    Recognizer(load("motion").network, card).save(run / "model.safetensors")
+    data = {"dataset": "folder", "root": str(root), "sampling": "segments"}
+    (run / "recipe.yaml").write_text(yaml.safe_dump({"data": data}))
+    lists = {split: read_split("folder", root, split) for split in ("train", "validation")}
+    described = {
+        split: {"clips": len(clip_list.clips), "digest": digest_of_clips(clip_list)}
+        for split, clip_list in lists.items()
+    }
+    (run / "run.json").write_text(json.dumps({"data": described}))
+
+    def warned(split: str) -> list[str]:
+        assert main(["test", str(run), "--split", split]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+
+    assert warned("validation") == warned("test") == warned("train") == []
+    assert testing.test_checkpoint(
+        run, TestOptions(split="validation", unreadable={3: "bad"})
+    ).targets.shape == (11,)
+
+    lists["validation"].clips[0].video.unlink()
+    (warning,) = warned("validation")
+    assert warning == (
+        f"warning: {root}: the validation list is not what the run was started with "
+        "(11 clips, and 12 then); clips of the training may be in it."
+    )
+    assert warned("test") == [warning]
+    with pytest.raises(DatasetError, match=r"not what the run was started with.*Put the data back"):
+        testing.test_checkpoint(run, TestOptions(split="validation", unreadable={3: "bad"}))
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from stmnet.data.motion import SplitSizes, generate
 from stmnet.errors import CheckpointError, DatasetError, RecipeError, Stopped
 from stmnet.evaluation.history import EpochRecord, read_history
-from stmnet.evaluation.testing import HISTORY
+from stmnet.evaluation.run_folder import HISTORY
 from stmnet.training.checkpoint import LAST_CHECKPOINT
 from stmnet.training.module import ActionModule
 from stmnet.training.recipe import Recipe, load_recipe

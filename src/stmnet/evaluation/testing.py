@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from stmnet.data.choices import Sampling
@@ -25,6 +23,14 @@ from stmnet.evaluation.intervals import Resamples, resample
 from stmnet.evaluation.metrics import Metrics, summarise
 from stmnet.evaluation.report import write_report
 from stmnet.evaluation.results import ModelResult
+from stmnet.evaluation.run_folder import (
+    HISTORY,
+    RECIPE,
+    SCORES,
+    change_of_list,
+    chose_the_epoch,
+    data_of_run,
+)
 from stmnet.evaluation.scores import WHOLE, KeptScores, Shard, identify, short_digest
 from stmnet.evaluation.views import (
     Scoring,
@@ -36,9 +42,6 @@ from stmnet.evaluation.views import (
 )
 from stmnet.recognizer import InferenceDtype, Recognizer, load
 
-HISTORY = "history.jsonl"
-RECIPE = "recipe.yaml"
-SCORES = "scores"
 NUM_WORKERS_WITH_GPU = 8
 
 
@@ -121,7 +124,7 @@ class Test:
         device = _device(options.device)
         recognizer = load(checkpoint, dtype=options.dtype, device=device)
         run = checkpoint if checkpoint.is_dir() else checkpoint.parent
-        trained_on = _data_of_run(run)
+        trained_on = data_of_run(run)
         dataset = options.dataset or trained_on.get("dataset")
         root = options.root or trained_on.get("root")
         if dataset is None or root is None:
@@ -136,11 +139,8 @@ class Test:
             allow_missing=is_own and trained_on.get("allow_missing", False),
             exclude=trained_on.get("exclude") if is_own else None,
         )
-        if is_own and options.split != "validation" and _chose_the_epoch(clip_list, dataset, root):
-            print(
-                f"{options.split}: the same clips as validation, which chose the best epoch.",
-                file=sys.stderr,
-            )
+        if is_own and root == trained_on.get("root"):
+            _compare_with_run(clip_list, run, dataset, root, options)
         clip_list = _without(options.unreadable, clip_list)
         if left_out := clip_list.left_out():
             # Not on stdout, which may be for JSON.
@@ -229,12 +229,23 @@ def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
     return replace(clip_list, clips=readable, excluded=(*clip_list.excluded, *bad))
 
 
-def _chose_the_epoch(clip_list: ClipList, dataset: str, root: str) -> bool:
-    """Whether these are the clips of the validation split: some sets have one list for both."""
-    try:
-        return read_split(dataset, root, "validation", allow_missing=True).clips == clip_list.clips
-    except DatasetError:
-        return False
+def _compare_with_run(
+    clip_list: ClipList, run: Path, dataset: str, root: str, options: TestOptions
+) -> None:
+    """Say on stderr where the clips chose the best epoch, or may be those of the training.
+
+    Raises `DatasetError` where `unreadable` has the numbers of clips in another list.
+    """
+    split = options.split
+    if split != "validation" and chose_the_epoch(clip_list, dataset, root):
+        print(
+            f"{split}: the same clips as validation, which chose the best epoch.", file=sys.stderr
+        )
+        split = "validation"
+    if change := change_of_list(clip_list, run, split):
+        if options.unreadable:
+            raise DatasetError(f"{root}: {change}. Put the data back, and test the run.")
+        print(f"warning: {root}: {change}; clips of the training may be in it.", file=sys.stderr)
 
 
 def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:
@@ -261,20 +272,6 @@ def _device(name: str | None) -> torch.device:
     if name == "cuda" and not has_gpu:
         raise StmnetError("--device cuda: no CUDA device is here. Test on the CPU.")
     return torch.device(name or ("cuda" if has_gpu else "cpu"))
-
-
-def _data_of_run(run: Path) -> dict[str, Any]:
-    path = run / RECIPE
-    if not path.is_file():
-        return {}
-    try:
-        data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
-        raise DatasetError(
-            f"{path}: not the recipe of a run. Put it back, or delete it, and give --dataset and "
-            "--root."
-        ) from e
-    return data
 
 
 def test_network(

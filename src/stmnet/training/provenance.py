@@ -15,11 +15,11 @@ import torch
 
 from stmnet.data.records import ClipList
 from stmnet.errors import CheckpointError, DatasetError
+from stmnet.evaluation.run_folder import RUN
 from stmnet.evaluation.scores import digest_of_clips
 from stmnet.files import whole_file
 from stmnet.training.recipe import Recipe
 
-RUN = "run.json"
 LIBRARIES = ("stmnet", "torch", "torchvision", "lightning", "av", "numpy")
 SOURCE = Path(__file__).parents[3]
 """Where the project lies, if this is a checkout of it."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
-from stmnet.evaluation.testing import HISTORY, RECIPE
+from stmnet.evaluation.run_folder import HISTORY, RECIPE
 from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
 from stmnet.training.checkpoint import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
 from stmnet.training.recipe import Recipe, load_recipe

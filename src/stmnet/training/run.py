@@ -27,7 +27,7 @@ from stmnet.data.records import ClipList
 from stmnet.data.samplers import Share
 from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.errors import CheckpointError, RecipeError, Stopped
-from stmnet.evaluation.testing import RECIPE
+from stmnet.evaluation.run_folder import RECIPE
 from stmnet.files import whole_file
 from stmnet.models.weights import RUN_WEIGHTS
 from stmnet.models.zoo import build_model

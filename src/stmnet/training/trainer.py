@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from stmnet.errors import RecipeError
-from stmnet.evaluation.testing import HISTORY
+from stmnet.evaluation.run_folder import HISTORY
 from stmnet.training.checkpoint import (
     BEST_CHECKPOINT,
     LAST_CHECKPOINT,

@@ -72,8 +72,10 @@ def held_out(rows: Iterable[Row]) -> set[str]:
     """The videos that are for validation where a set has no split of its own.
 
     Of each class the fifth of the videos (at least one, if there are two) whose names have the
-    lowest SHA-256: always the same ones, whatever else is in the set's folder. A recording's parts
-    stay together; it counts for the class of its first part, and by the name it has there.
+    lowest SHA-256: always the same ones of the same videos, whatever else is in the set's folder.
+    With videos added or taken away some may change sides, which resuming and testing a run notice.
+    A recording's parts stay together; it counts for the class of its first part, and by the name it
+    has there.
     """
     classes: dict[str, str] = {}
     for row in rows:
