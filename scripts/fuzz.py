@@ -197,7 +197,7 @@ def work() -> int:
         path = Path(line.rstrip("\n"))
         try:
             num_frames = probe(path).num_frames
-            frames = read_frames(path, [0, num_frames // 2, num_frames - 1])
+            frames = read_frames(path, [0, num_frames // 2, num_frames - 1], square_pixels=True)
             outcome = "frames" if frames.shape[0] == 3 else f"FAILED: {tuple(frames.shape)}"
         except StmnetError as error:
             text = str(error)

@@ -68,23 +68,6 @@ def test_real_files_read_as_a_full_decode(shared: Path) -> None:
         np.testing.assert_array_equal(frames, expected[indices], err_msg=str(path))
 
 
-def test_a_stated_rotation_is_applied(make_video: VideoWriter, tmp_path: Path) -> None:
-    upright = make_video("upright.mp4", num_frames=3)
-    # The track header of an mp4 states the rotation as a 3x3 matrix of 16.16 fixed-point numbers;
-    # this one turns the picture clockwise by a quarter, as a phone held upright does.
-    content = upright.read_bytes()
-    one, minus_one = b"\x00\x01\x00\x00", b"\xff\xff\x00\x00"
-    zero, unit = bytes(4), b"\x40\x00\x00\x00"
-    identity = one + zero * 3 + one + zero * 3 + unit
-    quarter = zero + one + zero + minus_one + zero * 4 + unit
-    start = content.index(identity, content.index(b"tkhd"))
-    turned = tmp_path / "turned.mp4"
-    turned.write_bytes(content[:start] + quarter + content[start + len(quarter) :])
-    frames = read_frames(turned, [2]).permute(0, 2, 3, 1).numpy()
-    clockwise = np.rot90(decode_all(upright)[2], k=-1)
-    np.testing.assert_array_equal(frames[0], clockwise)
-
-
 def test_a_cut_file_says_so_and_gives_what_is_there(
     make_video: VideoWriter, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -44,16 +43,6 @@ def done(source: Path, **shape: int) -> Path:
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
-
-
-def rotate_mp4(path: Path, quarter_turns: int) -> None:
-    """Write a turn into the track header (ISO/IEC 14496-12, 8.3.2): 16.16 fixed-point matrix."""
-    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter_turns]
-    matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0]
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40
-    data[at : at + 36] = struct.pack(">9i", *(m * 0x10000 for m in matrix), 0x40000000)
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))
@@ -158,21 +147,6 @@ def test_an_odd_sized_video_is_made_smaller_and_no_larger(
     source = make_video(name, width=95, height=71, codec=codec, pixel_format=pixels)
     assert decode_all(done(source)).shape == (24, 70, 94, 3)
     assert decode_all(done(source, short_side=32)).shape == (24, 32, 42, 3)
-
-
-@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
-def test_rotated_pixels_are_stored_upright(make_video: VideoWriter, quarter_turns: int) -> None:
-    source = make_video("a.mp4", width=96, height=64)
-    upright = decode_all(source)
-    rotate_mp4(source, quarter_turns)
-    with av.open(str(source)) as container:
-        rotation = next(container.decode(video=0)).rotation
-    assert rotation % 360 == 360 - 90 * quarter_turns
-    out = done(source)
-    expected = np.rot90(upright, k=-quarter_turns, axes=(1, 2))
-    assert psnr(decode_all(out), expected) > 32
-    with av.open(str(out)) as container:
-        assert next(container.decode(video=0)).rotation == 0
 
 
 @pytest.mark.parametrize(

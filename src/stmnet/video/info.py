@@ -15,7 +15,7 @@ class VideoInfo:
     header promises, or that some of a folder's numbers are missing. `width` and `height` are those
     of the frames that are read: upright, in pixels as they are stored. A stored pixel is
     `pixel_aspect` times as wide as it is high. `rotation_degrees` is the counterclockwise turn that
-    makes the stored picture upright.
+    makes the stored picture upright; if it `is_mirrored`, left and right then change places.
     """
 
     num_frames: int
@@ -25,4 +25,5 @@ class VideoInfo:
     height: int
     is_truncated: bool
     rotation_degrees: int = 0
+    is_mirrored: bool = False
     pixel_aspect: float = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, cast
@@ -20,6 +21,8 @@ from stmnet.errors import VideoError
 MP4, MATROSKA, AVI = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 # Of these the container itself tells size and codec.
 STATE_EVERYTHING = frozenset({MP4, MATROSKA})
+MAX_PIXEL_ASPECT = 8
+"""Far beyond those of tapes, discs and lenses, which are between 0.5 and 2.1."""
 
 
 @contextmanager
@@ -95,9 +98,18 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def pixel_aspect(stream: VideoStream) -> float:
-    """How many times as wide as high a pixel is stored; a codec tells once it has decoded."""
-    return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+def pixel_aspect(path: Path, stream: VideoStream) -> Fraction:
+    """How many times as wide as high a pixel is stored; a codec tells once it has decoded.
+
+    Raises `VideoError` for what no camera makes.
+    """
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+        raise VideoError(
+            f"{path}: states pixels that are {float(aspect):g} times as wide as high. Its header "
+            "is damaged: convert it with the right aspect, or remove it."
+        )
+    return aspect
 
 
 def promised_seconds(container: InputContainer, stream: VideoStream) -> float:

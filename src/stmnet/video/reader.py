@@ -16,6 +16,7 @@ import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, closing, suppress
+from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -43,6 +44,7 @@ from stmnet.video.opening import (
     pixel_aspect,
     promised_seconds,
 )
+from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 from stmnet.video.packets import PacketIndex, UnsureOrderError, time_of
 
 # Decoders whose `skip_frame` leaves out exactly the pictures that no other refers to.
@@ -83,8 +85,8 @@ class VideoFile:
         num_frames, is_truncated = self._extent
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         duration_seconds = (self._container.duration or 0) / av.time_base
-        width, height, rotation, aspect = _first_frame(self.path)
-        sideways = rotation % 180 == 90
+        width, height, orientation, aspect = _first_frame(self.path)
+        sideways = orientation.is_sideways
         return VideoInfo(
             num_frames=num_frames,
             fps=fps or (num_frames / duration_seconds if duration_seconds else 0.0),
@@ -92,8 +94,9 @@ class VideoFile:
             width=height if sideways else width,
             height=width if sideways else height,
             is_truncated=is_truncated,
-            rotation_degrees=rotation,
-            pixel_aspect=1 / aspect if sideways else aspect,
+            rotation_degrees=90 * orientation.quarter_turns,
+            is_mirrored=orientation.is_mirrored,
+            pixel_aspect=float(1 / aspect if sideways else aspect),
         )
 
     @cached_property
@@ -155,7 +158,7 @@ class VideoFile:
         if index is None or wanted[-1] >= index.num_frames:
             return None
         codec = self._stream.codec_context
-        images = _Images(len(wanted), self._stream if square_pixels else None)
+        images = _Images(self.path, len(wanted), self._stream if square_pixels else None)
         try:
             for number, frames in groupby(wanted, key=index.group_of):
                 group = index.groups[number]
@@ -221,7 +224,8 @@ class _Images:
     Pixels that are not square, as `squared` (their stream) states, are made so.
     """
 
-    def __init__(self, num_images: int, squared: VideoStream | None) -> None:
+    def __init__(self, path: Path, num_images: int, squared: VideoStream | None) -> None:
+        self.path = path
         self.num_images = num_images
         self.num_added = 0
         self.frames = np.empty(0, np.uint8)
@@ -231,7 +235,7 @@ class _Images:
     def add(self, frame: VideoFrame) -> None:
         """Convert a frame, upright; a stream that changes its size keeps that of the first."""
         if self.num_added == 0:
-            aspect = pixel_aspect(self._squared) if self._squared else 1.0
+            aspect = pixel_aspect(self.path, self._squared) if self._squared else 1
             self._size = (round(frame.width * aspect), frame.height)
         width, height = self._size
         # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
@@ -241,9 +245,7 @@ class _Images:
         )
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-        image = rows[:, : 3 * width].reshape(height, width, 3)
-        if frame.rotation:
-            image = np.rot90(image, k=round(frame.rotation / 90) % 4)
+        image = orientation_of(frame).upright(rows[:, : 3 * width].reshape(height, width, 3))
         if self.num_added == 0:
             self.frames = np.empty((self.num_images, *image.shape), np.uint8)
         self.frames[self.num_added] = image
@@ -269,7 +271,7 @@ def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) ->
     to_keep = set(wanted)
     num_decoded = 0
     with open_video(path) as (container, stream):
-        images = _Images(len(wanted), stream if square_pixels else None)
+        images = _Images(path, len(wanted), stream if square_pixels else None)
         for frame in decode_in_order(container, stream):
             if num_decoded in to_keep:
                 images.add(frame)
@@ -331,13 +333,12 @@ def _count_packets(path: Path) -> tuple[int, float]:
     return num_frames, ends.last_seconds()
 
 
-def _first_frame(path: Path) -> tuple[int, int, int, float]:
-    """Width and height as stored, the counterclockwise turn in degrees, and the pixel aspect.
+def _first_frame(path: Path) -> tuple[int, int, Orientation, Fraction]:
+    """Width and height as stored, how the picture is made upright, and the pixel aspect.
 
-    Of the first decoded frame: PyAV tells the turn only there, and some codecs the others.
+    Of the first decoded frame: PyAV tells how it is turned only there, and some codecs the others.
     """
     with open_video(path) as (container, stream):
         for frame in decode_in_order(container, stream):
-            turn = round(frame.rotation / 90) % 4 * 90
-            return frame.width, frame.height, turn, pixel_aspect(stream)
-        return stream.codec_context.width, stream.codec_context.height, 0, 1.0
+            return frame.width, frame.height, orientation_of(frame), pixel_aspect(path, stream)
+        return stream.codec_context.width, stream.codec_context.height, UPRIGHT, Fraction(1)

@@ -28,7 +28,15 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 from stmnet.files import whole_file
-from stmnet.video.opening import StreamEnds, demux, falls_short, open_video, promised_seconds
+from stmnet.video.opening import (
+    StreamEnds,
+    demux,
+    falls_short,
+    open_video,
+    pixel_aspect,
+    promised_seconds,
+)
+from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 
 FORMAT_VERSION = 1
 """Raised whenever the same source and settings would give other bytes."""
@@ -130,7 +138,8 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
     enlarged, and no sound. The same source and shape give the same bytes. A source that is cut off
     or damaged gives the frames that can be decoded, and the result says so.
 
-    Raises `VideoError` for a source without any frame, and `OSError` if `target` cannot be written.
+    Raises `VideoError` for a source without any frame or with pixels of an impossible shape, and
+    `OSError` if `target` cannot be written.
     """
     try:
         with open_video(source) as (container, stream):
@@ -141,9 +150,11 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
                 raise VideoError(
                     f"{source}: no frame of it can be decoded. Download it again, or remove it."
                 )
+            aspect = pixel_aspect(source, stream)
+            suffix = source.suffix.lower()
             with (
                 whole_file(target) as unfinished,
-                _Encoding(unfinished, source.suffix.lower(), shape, stream, first) as out,
+                _Encoding(unfinished, suffix, shape, stream, first, aspect=aspect) as out,
             ):
                 out.write(first)
                 for frame in frames:
@@ -222,13 +233,22 @@ class _Encoding:
     """One file that is being written. A context manager; `finish` before its end."""
 
     def __init__(
-        self, path: Path, suffix: str, shape: Shape, source: VideoStream, first: VideoFrame
+        self,
+        path: Path,
+        suffix: str,
+        shape: Shape,
+        source: VideoStream,
+        first: VideoFrame,
+        *,
+        aspect: Fraction,
     ) -> None:
         coding = _CODINGS[suffix]
         interval = shape.key_frame_interval or DEFAULT_INTERVALS[suffix]
         self._counts = coding.counts
-        self._quarter_turns = round(first.rotation / 90) % 4
-        self._size = _square_pixel_size(first, source, shape.short_side, self._quarter_turns)
+        self._orientation = orientation_of(first)
+        self._size = _square_pixel_size(
+            first, aspect, shape.short_side, sideways=self._orientation.is_sideways
+        )
         self._shaper = VideoReformatter()
         rate = source.average_rate or source.guessed_rate or Fraction(25)
         # MPEG-4's clock has 16 bits; a fixed rate needs no finer one.
@@ -262,8 +282,8 @@ class _Encoding:
 
     def write(self, frame: VideoFrame) -> None:
         """Encode one frame of the source."""
-        turned = self._quarter_turns % 2 == 1
-        width, height = reversed(self._size) if turned else self._size
+        sideways = self._orientation.is_sideways
+        width, height = reversed(self._size) if sideways else self._size
         shaped = self._shaper.reformat(
             frame,
             width=width,
@@ -273,7 +293,7 @@ class _Encoding:
             interpolation=Interpolation.BICUBIC,
             threads=1,
         )
-        shaped = _turned(shaped, self._quarter_turns)
+        shaped = _upright(shaped, self._orientation)
         shaped.pts = self._time_of(frame)
         shaped.time_base = self._time_base
         # The source's own choice of key frames would be taken for ours.
@@ -298,27 +318,26 @@ class _Encoding:
 
 
 def _square_pixel_size(
-    frame: VideoFrame, stream: VideoStream, short_side: int, quarter_turns: int
+    frame: VideoFrame, aspect: Fraction, short_side: int, *, sideways: bool
 ) -> tuple[int, int]:
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     # Oblong pixels are made square along their longer side, so that no line is lost.
     width = round(frame.width * max(aspect, Fraction(1)))
     height = round(frame.height / min(aspect, Fraction(1)))
-    if quarter_turns % 2 == 1:
+    if sideways:
         width, height = height, width
     return upright_size(width, height, short_side)
 
 
-def _turned(frame: VideoFrame, quarter_turns: int) -> VideoFrame:
-    """A yuv420p frame turned counterclockwise."""
-    if quarter_turns == 0:
+def _upright(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
+    """A yuv420p frame as it is meant to be seen."""
+    if orientation == UPRIGHT:
         return frame
-    sideways = quarter_turns % 2 == 1
+    sideways = orientation.is_sideways
     width, height = (frame.height, frame.width) if sideways else (frame.width, frame.height)
-    turned = VideoFrame(width, height, "yuv420p")
-    for plane, turned_plane in zip(frame.planes, turned.planes, strict=True):
-        _pixels(turned_plane)[:] = np.rot90(_pixels(plane), quarter_turns)
-    return turned
+    upright = VideoFrame(width, height, "yuv420p")
+    for plane, upright_plane in zip(frame.planes, upright.planes, strict=True):
+        _pixels(upright_plane)[:] = orientation.upright(_pixels(plane))
+    return upright
 
 
 def _pixels(plane: VideoPlane) -> npt.NDArray[np.uint8]:
