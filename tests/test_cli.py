@@ -151,6 +151,8 @@ def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
         ("predict", "sound.mp4", "no video stream (audio only). Remove it"),
         ("predict", "one_frame.mp4", "has one frame only, and motion needs two. Give a video."),
         ("predict", "folder", "no video in this folder"),
+        ("predict", "a" * 300, "File name too long. Give the path of a video file."),
+        ("predict --model", "a" * 300, "no such file. Give a checkpoint"),
         ("predict --model", "text.ckpt", "not a checkpoint"),
         ("predict --model", "text.safetensors", "not a checkpoint"),
         ("predict --model", "folder", "no such file. Give a checkpoint"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -33,6 +34,37 @@ CARD = Card(
 def recognizer() -> Recognizer:
     torch.manual_seed(0)
     return Recognizer(CARD.build(), CARD)
+
+
+def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.ckpt: .* End the name in \.safetensors"):
+        recognizer.save(tmp_path / "model.ckpt")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="dtype 'float16': give one of float32, fast"):
+        Recognizer(recognizer.network, CARD, dtype="float16")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"clips are torch\.float32: give uint8 from 0 to 255"):
+        recognizer.probabilities(torch.zeros(1, 4, 3, 64, 64))
+    with pytest.raises(ValueError, match="top_k 0: give at least 1"):
+        recognizer("a.mp4", top_k=0)
+    with pytest.raises(TypeError, match="true and false"):
+        stmnet.read_frames("a.mp4", torch.ones(3, dtype=torch.bool))
+    with pytest.raises(VideoError, match="null byte"):
+        stmnet.read_frames("a\0.mp4", [0])
+
+
+def test_a_folder_with_a_gap_is_recognised_with_a_warning(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    for number in (1, 2, 4, 5):
+        Image.new("RGB", (96, 72), (number, 0, 0)).save(tmp_path / f"{number:05d}.png")
+    (warning,) = recognizer(tmp_path).warnings
+    assert warning == (
+        f"{tmp_path}: has 4 frames, between which numbers are missing; recognised from these."
+    )
+    (tmp_path / "00002.png").write_bytes(b"no image")
+    with pytest.raises(VideoError, match=r"00002\.png: not a readable image") as raised:
+        recognizer(tmp_path)
+    assert "raised from" not in str(raised.value)
 
 
 def test_saved_and_loaded_is_the_same(

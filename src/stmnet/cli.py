@@ -361,7 +361,10 @@ def prepare_motion(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """`stmnet check DATASET --root DIR`: a table, or one JSON object; 1 if anything is wrong."""
     from stmnet.data.check_table import as_table, check_with_progress
+    from stmnet.data.datasets.exclusions import require_exclusions_or_none
 
+    if arguments.exclusions is not None:  # before hours of reading
+        require_exclusions_or_none(arguments.exclusions)
     report = check_with_progress(
         arguments.dataset,
         arguments.root,

@@ -1,11 +1,11 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and whether there are any."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MAX_NAME_BYTES = 255
@@ -33,3 +33,17 @@ def unfinished_beside(path: Path) -> Path:
     if len(os.fsencode(name)) > MAX_NAME_BYTES:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.partial"
     return path.with_name(name)
+
+
+def is_folder(path: Path) -> bool:
+    """As `path.is_dir()`, which raises where a name is longer than any may be."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def is_file(path: Path) -> bool:
+    """As `path.is_file()`, which raises where a name is longer than any may be."""
+    with suppress(OSError):
+        return path.is_file()
+    return False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import safe_open
@@ -18,7 +18,7 @@ from stmnet.data.reading import read_center
 from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
-from stmnet.files import whole_file
+from stmnet.files import is_file, is_folder, whole_file
 from stmnet.models.optimize import optimize
 from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
 from stmnet.models.zoo import build_model
@@ -101,6 +101,8 @@ class Recognizer:
     def __init__(
         self, network: nn.Module, card: Card, *, dtype: InferenceDtype = "float32"
     ) -> None:
+        if dtype not in get_args(InferenceDtype):
+            raise ValueError(f"dtype {dtype!r}: give one of {', '.join(get_args(InferenceDtype))}.")
         self.network = network.eval()
         self.card = card
         self.dtype = dtype
@@ -121,6 +123,8 @@ class Recognizer:
         A video that ends too early is recognised from what is there, with a warning. Raises
         `VideoError` for one that cannot be read, or has one frame only: that shows no motion.
         """
+        if top_k < 1:
+            raise ValueError(f"top_k {top_k}: give at least 1.")
         video = Path(video)
         info = probe(video)
         if info.num_frames == 1:
@@ -136,10 +140,13 @@ class Recognizer:
         names = [self.card.label_names[label] for label in top.indices.tolist()]
         warnings = []
         if info.is_truncated:
-            warnings.append(
-                f"{video}: ends after {info.num_frames} frames, before the length its header "
-                "states (a cut file?); recognised from these."
+            what_is_wrong = (
+                f"has {info.num_frames} frames, between which numbers are missing"
+                if is_folder(video)
+                else f"ends after {info.num_frames} frames, before the length its header states (a "
+                "cut file?)"
             )
+            warnings.append(f"{video}: {what_is_wrong}; recognised from these.")
         return Prediction(
             str(video), tuple(zip(names, top.values.tolist(), strict=True)), tuple(warnings)
         )
@@ -151,7 +158,12 @@ class Recognizer:
         return preprocessing.center_view()(frames)
 
     def network_input(self, clips: Tensor) -> Tensor:
-        """Clips as `network` takes them, on its device: (N, T, 3, H, W) uint8 -> float32."""
+        """Clips as `network` takes them, on its device: (N, T, 3, H, W) uint8 -> float32.
+
+        Raises `TypeError` for other numbers, of which nothing says what white is.
+        """
+        if clips.dtype != torch.uint8:
+            raise TypeError(f"clips are {clips.dtype}: give uint8 from 0 to 255.")
         return self.card.preprocessing.normalize(clips.to(self.device))
 
     @torch.no_grad()
@@ -161,8 +173,13 @@ class Recognizer:
         return logits.softmax(dim=1).cpu()
 
     def save(self, path: str | Path) -> Path:
-        """Write the weights, with the card inside, as safetensors; whole or not at all."""
+        """Write the weights, with the card inside, as safetensors; whole or not at all.
+
+        Raises `CheckpointError` where that cannot be, or the name does not end in .safetensors.
+        """
         path = Path(path)
+        if path.suffix != ".safetensors":
+            raise CheckpointError(f"{path}: weights are safetensors. End the name in .safetensors.")
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         try:
             with whole_file(path) as unfinished:
@@ -191,7 +208,7 @@ def load(
         path = shipped(f"weights/{name_or_path}.safetensors")
     else:
         path = Path(name_or_path)
-    if path.is_dir():
+    if is_folder(path):
         checkpoints = sorted(path.glob("*.ckpt"))
         path = path / RUN_WEIGHTS
         if checkpoints and not path.is_file():
@@ -199,7 +216,7 @@ def load(
                 f"{path}: not there, for the run is not over. Let it end, or give "
                 f"{' or '.join(map(str, checkpoints))}."
             )
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(
             f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "
             f"{', '.join(PACKAGED)}."

@@ -195,6 +195,14 @@ def test_parts_of_a_recording(tmp_path: Path) -> None:
     clips = read_split("folder", path, "train", exclude=tmp_path / "bad.txt").clips
     assert [clip.start_frame for clip in clips] == [0, 16]
 
+    report.write_exclusions(tmp_path / "bad.txt")  # one list takes another's place
+    for other in (path, video):
+        before = other.read_bytes()
+        assert main(["check", "folder", "--root", str(path), "--exclusions", str(other)]) == 2
+        with pytest.raises(DatasetError, match="is there, and no list of exclusions"):
+            report.write_exclusions(other)
+        assert other.read_bytes() == before
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -220,6 +220,8 @@ def test_one_run_gives_a_table_of_classes_and_pairs(
         ("--batch-size 0", "--batch-size 0: give at least 1."),
         ("--num-workers -1", "--num-workers -1: give at least 0."),
         ("{second} --report page.html", "--report names one file. Leave it out"),
+        ("--report {first}/model.safetensors", "is there, and no page. Give a name in .html."),
+        ("--scores {first}", "is a folder. Give the name of a file."),
         ("{second} --scores kept", "--scores names one file. Leave it out"),
         ("--device cuda", "no CUDA device is here. Test on the CPU."),
     ],
@@ -232,7 +234,7 @@ def test_what_cannot_be_tested_is_said_in_one_line(
     message: str,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert main(["test", str(runs[0]), *words.format(second=runs[1]).split()]) == 2
+    assert main(["test", str(runs[0]), *words.format(first=runs[0], second=runs[1]).split()]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1

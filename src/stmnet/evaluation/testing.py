@@ -121,6 +121,7 @@ class Test:
     @classmethod
     def prepare(cls, checkpoint: Path, options: TestOptions) -> Test:
         """Read the network and the lists. Raises `StmnetError` for what cannot be tested."""
+        _check_files(options)
         device = _device(options.device)
         recognizer = load(checkpoint, dtype=options.dtype, device=device)
         run = checkpoint if checkpoint.is_dir() else checkpoint.parent
@@ -265,6 +266,14 @@ def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> 
         options.batch_size,
         num_workers if options.num_workers is None else options.num_workers,
     )
+
+
+def _check_files(options: TestOptions) -> None:
+    report, scores = options.report, options.scores
+    if report and report.is_file() and report.suffix.lower() not in {".html", ".htm"}:
+        raise StmnetError(f"--report {report}: is there, and no page. Give a name in .html.")
+    if scores and scores.is_dir():
+        raise StmnetError(f"--scores {scores}: is a folder. Give the name of a file.")
 
 
 def _device(name: str | None) -> torch.device:

@@ -33,7 +33,7 @@ def check_options(name: str, builder: Callable[..., Any], options: Mapping[str, 
 
 def nearest(word: str, known: list[str]) -> str:
     """The end of a message about a word that is not known."""
-    matches = get_close_matches(word, known, n=1)
+    matches = get_close_matches(word.lower(), known, n=1) or get_close_matches(word, known, n=1)
     return f" Did you mean {matches[0]!r}?" if matches else f" Known: {', '.join(known)}."
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stmnet.errors import CheckpointError
+from stmnet.files import is_file
 from stmnet.models.i3d import InflatedConv2d
 from stmnet.models.imagenet import imagenet_file
 from stmnet.models.stm import CMM
@@ -80,7 +81,7 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
 
     Nothing but tensors and plain values is unpickled. Raises `CheckpointError`.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"{path}: no such file. Give the path of a checkpoint.")
     try:
         if path.suffix == ".safetensors":

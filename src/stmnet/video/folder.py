@@ -106,7 +106,8 @@ class FrameFolder:
             data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
             image = decode_image(data, mode=ImageReadMode.RGB)
         except (OSError, RuntimeError, ValueError) as e:
-            reason = " ".join(str(e).split())
+            # torchvision's messages go on with where in its C++ they are made.
+            reason = " ".join(str(e).partition("Exception raised from")[0].split())
             raise VideoError(f"{path}: not a readable image ({reason}). Copy it again.") from e
         if image.dtype == torch.uint16:  # a PNG with 16 bits a channel
             return (image.to(torch.float32) / 257).round().to(torch.uint8)

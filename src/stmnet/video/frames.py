@@ -8,9 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from stmnet.errors import VideoError
+from stmnet.files import is_folder
 from stmnet.video.folder import FrameFolder, is_frame_folder
 from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
 from stmnet.video.reader import VideoFile
@@ -19,7 +22,7 @@ from stmnet.video.reader import VideoFile
 def open_frames(path: str | Path) -> VideoFile | FrameFolder:
     """Open a video file or a folder of frames; close it with `with`. Raises `VideoError`."""
     path = Path(path)
-    return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    return FrameFolder(path) if is_folder(path) else VideoFile(path)
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -44,6 +47,8 @@ def read_frames(
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame;
     `TypeError` for an index that is not a whole number, and `ValueError` for none at all.
     """
+    if getattr(indices, "dtype", None) in (torch.bool, np.bool_):
+        raise TypeError("indices are true and false: give the numbers of frames.")
     numbers = [operator.index(index) for index in indices]
     with open_frames(path) as video:
         return video.read(numbers, square_pixels=square_pixels)
@@ -56,7 +61,7 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     """
     videos: list[Path] = []
     for path in paths:
-        found = _videos_below(path) if path.is_dir() else [path]
+        found = _videos_below(path) if is_folder(path) else [path]
         if not found:
             raise VideoError(
                 f"{path}: no video in this folder ({', '.join(sorted(VIDEO_SUFFIXES))}), and no "

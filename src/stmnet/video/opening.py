@@ -39,8 +39,10 @@ def open_video(
             raise VideoError(f"{path}: a pipe or a device. Save the video as a file.")
         with path.open("rb", buffering=0) as file:
             head = file.read(12)
-    except OSError as e:
-        reason = "no such file" if isinstance(e, FileNotFoundError) else e.strerror
+    except (OSError, ValueError) as e:  # a zero byte in a name is a ValueError
+        reason = e.strerror if isinstance(e, OSError) else str(e)
+        if isinstance(e, FileNotFoundError):
+            reason = "no such file"
         raise VideoError(f"{path}: {reason}. Give the path of a video file.") from e
     if not head:
         raise VideoError(f"{path}: the file is empty. Download or copy it again.")

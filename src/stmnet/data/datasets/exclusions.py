@@ -22,7 +22,11 @@ Part = tuple[Path, int, int | None]
 
 
 def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]) -> None:
-    """Write a clip a line, with the reason. Raises `DatasetError` if the file cannot be written."""
+    """Write a clip a line, with the reason.
+
+    Raises `DatasetError` if the file cannot be written, or is there and no such list.
+    """
+    require_exclusions_or_none(path)
     lines = []
     for clip, reason in reasons:
         line = f"{name_as_written(relative_to_root(clip.video, root))}\t{' '.join(reason.split())}"
@@ -36,6 +40,16 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
             unfinished.write_text(printable("".join(lines)), encoding="utf-8")
     except OSError as e:
         raise DatasetError(f"{path}: cannot be written ({e.strerror}). Choose another file.") from e
+
+
+def require_exclusions_or_none(path: Path) -> None:
+    """Raise `DatasetError` where a list of exclusions would take the place of something else."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, UnicodeDecodeError):
+        lines = ["?"]
+    if any("\t" not in line for line in lines if line.strip()):
+        raise DatasetError(f"{path}: is there, and no list of exclusions. Choose another file.")
 
 
 def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
