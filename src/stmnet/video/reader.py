@@ -244,8 +244,9 @@ class _Images:
             frame, width=width, height=height, format="rgb24", threads=1
         )
         plane = rgb.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-        image = orientation_of(frame).upright(rows[:, : 3 * width].reshape(height, width, 3))
+        strides = (plane.line_size, 3, 1)  # lines may be padded
+        stored = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=strides)
+        image = orientation_of(frame).upright(stored)
         if self.num_added == 0:
             self.frames = np.empty((self.num_images, *image.shape), np.uint8)
         self.frames[self.num_added] = image
