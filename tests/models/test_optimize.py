@@ -149,6 +149,14 @@ def test_compiled_its_weights_are_constants() -> None:
     torch.testing.assert_close(quick(clips()), logits, rtol=0, atol=0)
 
 
+def test_what_cannot_be_meant_is_an_error() -> None:
+    network = optimize(trained("tsn_resnet18"))
+    with pytest.raises(TypeError, match="optimised already"):
+        optimize(network)
+    with pytest.raises(ValueError, match="dtype 'float16': give 'fast' or one of torch's"):
+        optimize(trained("tsn_resnet18"), dtype="float16")  # type: ignore[arg-type]
+
+
 def test_it_is_a_public_name() -> None:
     assert stmnet.optimize is optimize
     assert "optimize" in stmnet.__all__
