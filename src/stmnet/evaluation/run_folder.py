@@ -25,13 +25,13 @@ def data_of_run(run: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
+        return dict(data)
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
         raise DatasetError(
             f"{path}: not the recipe of a run. Put it back, or delete it, and give --dataset and "
             "--root."
         ) from e
-    return data
 
 
 def chose_the_epoch(clip_list: ClipList, dataset: str, root: str) -> bool:

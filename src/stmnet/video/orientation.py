@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
 Image = npt.NDArray[np.uint8]
@@ -39,7 +40,12 @@ def orientation_of(frame: VideoFrame) -> Orientation:
 
     PyAV's own `VideoFrame.rotation` knows of no mirrors.
     """
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        # Not `frame.side_data`, which the frame keeps, and which keeps the frame: a circle.
+        side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub knows no frame
+        matrix: Any = side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV has no name for some of it, as a JPEG's EXIF: the turn it tells
+        return Orientation(round(frame.rotation / 90) % 4)
     if matrix is None:
         return UPRIGHT
     # What is at (x, y), y downwards, is shown at (a x + c y, b x + d y).

@@ -66,9 +66,9 @@ class PacketIndex:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._demuxer = demux(container, stream)
         self._container = container
         self._stream = stream
-        self._demuxer = demux(container, stream)
         self._packets = self._packets_from_here()
         self._next_packet: int | None = None
         self._kept: list[Packet[VideoStream]] = []

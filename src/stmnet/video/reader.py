@@ -231,12 +231,14 @@ class _Images:
         self.frames = np.empty(0, np.uint8)
         self._squared = squared
         self._size = (0, 0)
+        self._orientation = UPRIGHT
 
     def add(self, frame: VideoFrame) -> None:
         """Convert a frame, upright; a stream that changes its size keeps that of the first."""
         if self.num_added == 0:
             aspect = pixel_aspect(self.path, self._squared) if self._squared else 1
-            self._size = (round(frame.width * aspect), frame.height)
+            self._size = (max(1, round(frame.width * aspect)), frame.height)
+            self._orientation = orientation_of(frame)
         width, height = self._size
         # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
         # each cost more than converting a small frame.
@@ -246,7 +248,7 @@ class _Images:
         plane = rgb.planes[0]
         strides = (plane.line_size, 3, 1)  # lines may be padded
         stored = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=strides)
-        image = orientation_of(frame).upright(stored)
+        image = self._orientation.upright(stored)
         if self.num_added == 0:
             self.frames = np.empty((self.num_images, *image.shape), np.uint8)
         self.frames[self.num_added] = image

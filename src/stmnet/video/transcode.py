@@ -38,7 +38,7 @@ from stmnet.video.opening import (
 )
 from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the same source and settings would give other bytes."""
 
 
