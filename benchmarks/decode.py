@@ -42,7 +42,7 @@ from stmnet.video.reader import VideoFile
 
 NUM_SEGMENTS = 8
 LEVEL = 0.97  # of a peer's speed: no slower than it
-AIMS = 1.1, 2.0  # over the best peer, and over plain PyAV
+AIMS = {"over the best peer": 1.1, "over plain PyAV": 2.0}
 NUM_DRAWS = 10_000
 # Mean over all values of two images: other builds of FFmpeg convert colours a little differently,
 # and neighbouring frames of a still scene differ by little more.
@@ -185,16 +185,20 @@ def main() -> None:
 
     over_best, over_pyav = geometric_means([*results.values()])
     # A file that lies in one of the folders has its say there.
-    alone = [p.name for p in arguments.files if not set(p.parents) & set(arguments.folders)]
+    alone = [p.name for p in arguments.files if folder_of(p, arguments.folders) is None]
     kinds = [*folders.values(), *(results[name] for name in alone)]
     slowest = min(results, key=lambda name: results[name].clips_per_second["stmnet"])
     print(f"geometric mean over the best peer of each file  {over_best:.2f}")
     print(f"geometric mean over plain PyAV                  {over_pyav:.2f}")
+    drawn = draw(arguments.files, results, arguments.folders, folders) if folders else {}
     if folders:
         by_kind = geometric_means(kinds)
         print(f"the same of whole folders and other files       {by_kind[0]:.2f}, {by_kind[1]:.2f}")
-        drawn = draw(arguments.files, results, arguments.folders, folders)
-        print("\n".join(f"{name:47} {words}" for name, words in in_words(drawn).items()))
+        for name, told in drawn.items():
+            print(
+                f"files like these, {name:30} {told['median']:.2f}, at least {told['aim']} in "
+                f"{told['reached']:.0%} of the draws"
+            )
     print(f"slowest file                                    {slowest}")
     if arguments.docs:
         content = {
@@ -205,7 +209,7 @@ def main() -> None:
             "over_best_peer": over_best,
             "over_pyav": over_pyav,
             "by_kind": geometric_means(kinds),
-            "files_like_these": in_words(drawn) if folders else None,
+            "files_like_these": drawn,
         }
         page = arguments.docs / "data.md"
         save_json(
@@ -229,16 +233,24 @@ def geometric_means(results: Sequence[Result | FolderResult]) -> tuple[float, fl
     )
 
 
+def folder_of(file: Path, folders: Sequence[Path]) -> Path | None:
+    """The one that a file lies in."""
+    return next((folder for folder in folders if folder in file.parents), None)
+
+
 def draw(
     files: Sequence[Path],
     results: dict[str, Result],
     folders: Sequence[Path],
     of_folders: dict[str, FolderResult],
-) -> list[tuple[float, float]]:
-    """`geometric_means` of files like these: each that lies in a folder gives way to any of it."""
+) -> dict[str, dict[str, float]]:
+    """`geometric_means` of files like these: each that lies in a folder gives way to any of it.
+
+    The median of the draws, and how often they reach what is aimed at.
+    """
     choices: list[list[tuple[float, float]]] = []
     for file in files:
-        folder = next((folder for folder in folders if folder in file.parents), None)
+        folder = folder_of(file, folders)
         if folder is None:
             choices.append([(results[file.name].over_best_peer, results[file.name].over_pyav)])
         else:
@@ -251,20 +263,14 @@ def draw(
         means.append(
             (statistics.geometric_mean(over_best_peer), statistics.geometric_mean(over_pyav))
         )
-    return means
-
-
-def in_words(means: Sequence[tuple[float, float]]) -> dict[str, str]:
-    """The median of the draws, and how often they reach what is aimed at."""
-    words = {}
-    for name, values, aim in zip(
-        ("over the best peer", "over plain PyAV"), zip(*means, strict=True), AIMS, strict=True
-    ):
-        reached = sum(value >= aim for value in values) / len(values)
-        words[f"files like these, {name}"] = (
-            f"{statistics.median(values):.2f}, at least {aim} in {reached:.0%} of the draws"
-        )
-    return words
+    return {
+        name: {
+            "median": statistics.median(values),
+            "aim": aim,
+            "reached": sum(value >= aim for value in values) / NUM_DRAWS,
+        }
+        for (name, aim), values in zip(AIMS.items(), zip(*means, strict=True), strict=True)
+    }
 
 
 def measure_folder(folder: Path, readers: dict[str, Reader], rounds: int) -> FolderResult:

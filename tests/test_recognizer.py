@@ -46,8 +46,9 @@ def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path
         recognizer.probabilities(torch.zeros(1, 4, 3, 64, 64))
     with pytest.raises(ValueError, match="top_k 0: give at least 1"):
         recognizer("a.mp4", top_k=0)
-    with pytest.raises(TypeError, match="true and false"):
-        stmnet.read_frames("a.mp4", torch.ones(3, dtype=torch.bool))
+    for mask in (torch.ones(3, dtype=torch.bool), np.ones(3, dtype=bool), [True, False]):
+        with pytest.raises(TypeError):
+            stmnet.read_frames("a.mp4", mask)
     with pytest.raises(VideoError, match="null byte"):
         stmnet.read_frames("a\0.mp4", [0])
 

@@ -95,7 +95,8 @@ class Recognizer:
 
     `network` stays as it is given, and is what `save` writes. What recognises is an optimised copy
     of it on the same device, made at the first call: what changes in `network` later, it does not
-    see. In float32 its probabilities are those of `network` (1e-4).
+    see. In float32 its probabilities are those of `network` (1e-4). Raises `ValueError` for a
+    `dtype` that is none of `InferenceDtype`.
     """
 
     def __init__(
@@ -121,7 +122,8 @@ class Recognizer:
         """Recognise the centre view of a video file.
 
         A video that ends too early is recognised from what is there, with a warning. Raises
-        `VideoError` for one that cannot be read, or has one frame only: that shows no motion.
+        `VideoError` for one that cannot be read, or has one frame only: that shows no motion;
+        `ValueError` for a `top_k` below 1.
         """
         if top_k < 1:
             raise ValueError(f"top_k {top_k}: give at least 1.")
@@ -202,7 +204,8 @@ def load(
     """Load a recogniser: "motion" (comes with the package), a file of weights, or a run's folder.
 
     Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). `dtype` is
-    what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`.
+    what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`,
+    and `ValueError` as `Recognizer` does.
     """
     if str(name_or_path) in PACKAGED:
         path = shipped(f"weights/{name_or_path}.safetensors")

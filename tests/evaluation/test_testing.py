@@ -188,12 +188,24 @@ def test_it_is_said_where_clips_may_have_changed_sides(
     lists["validation"].clips[0].video.unlink()
     (warning,) = warned("validation")
     assert warning == (
-        f"warning: {root}: the validation list is not what the run was started with "
-        "(11 clips, and 12 then); clips of the training may be in it."
+        "warning: the validation list is not what the run was started with "
+        "(11 clips, and 12 then): clips of the training may be in it."
     )
     assert warned("test") == [warning]
-    with pytest.raises(DatasetError, match=r"not what the run was started with.*Put the data back"):
-        testing.test_checkpoint(run, TestOptions(split="validation", unreadable={3: "bad"}))
+    for unreadable in ({}, {3: "bad"}):
+        with pytest.raises(DatasetError, match="not what the run was started with.*Put the data"):
+            testing.test_checkpoint(run, TestOptions(split="validation", unreadable=unreadable))
+
+    # Elsewhere it is the run's list, or a set of its own.
+    shutil.copytree(root, tmp_path / "copy")
+    shutil.copy(video, tmp_path / "copy" / LABEL_NAMES[-1] / "0.mp4")
+    elsewhere = ["test", str(run), "--dataset", "folder", "--root", str(tmp_path / "copy")]
+    assert main(elsewhere) == 0
+    assert "validation" not in capsys.readouterr().err
+    restored = tmp_path / "copy" / lists["validation"].clips[0].video.relative_to(root)
+    shutil.copy(video, restored)
+    assert main(elsewhere) == 0
+    assert "test: the same clips as validation, which chose" in capsys.readouterr().err
 
 
 @pytest.mark.slow

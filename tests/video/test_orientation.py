@@ -6,6 +6,7 @@ matrix in an MP4's track header (ISO/IEC 14496-12, 8.3.2; 6.2.2 says how it is a
 
 from __future__ import annotations
 
+import io
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from stmnet.cli import main
 from stmnet.errors import VideoError
@@ -76,11 +78,33 @@ def test_frames_are_turned_and_mirrored_as_stated(make_video: VideoWriter, matri
     assert np.mean(np.square(prepared - expected)) < 40  # a PSNR of 32 dB
 
 
-def test_a_matrix_that_shows_nothing_is_none(make_video: VideoWriter) -> None:
+@pytest.mark.parametrize("matrix", [(0, 0, 0, 0), (0, 1, 0, 0)])
+def test_a_matrix_that_shows_nothing_is_none(make_video: VideoWriter, matrix: Matrix) -> None:
     path = make_video("a.mp4", num_frames=3)
     expected = decode_all(path)[2]
-    state_matrix(path, (0, 0, 0, 0))
+    state_matrix(path, matrix)
     np.testing.assert_array_equal(read_frames(path, [2])[0].permute(1, 2, 0).numpy(), expected)
+
+
+def test_a_turn_by_exif_is_applied(tmp_path: Path) -> None:
+    # PyAV has no name for the EXIF that FFmpeg gives with each frame, beside the matrix.
+    path = tmp_path / "a.avi"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter clockwise
+    images = [*moving_bars(3, 96, 64)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number, image in enumerate(images):
+            file = io.BytesIO()
+            Image.fromarray(image).save(file, "JPEG", exif=exif, quality=95)
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 12), True
+            packet.pts = packet.dts = number
+            container.mux(packet)
+    frame = read_frames(path, [2])[0].permute(1, 2, 0).numpy().astype(float)
+    assert np.abs(frame - np.rot90(images[2], -1)).mean() < 4
+    assert probe(path).rotation_degrees == 270
 
 
 @pytest.mark.parametrize("aspect", [(1, 200), (2_000_000, 1), (9, 1)])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
-from stmnet.data.datasets import read_split
 from stmnet.data.records import ClipList
 from stmnet.errors import DatasetError
 from stmnet.evaluation.scores import digest_of_clips
@@ -34,23 +34,30 @@ def data_of_run(run: Path) -> dict[str, Any]:
         ) from e
 
 
-def chose_the_epoch(clip_list: ClipList, dataset: str, root: str) -> bool:
-    """Whether these are the clips of the validation split: some sets have one list for both."""
-    try:
-        return read_split(dataset, root, "validation", allow_missing=True).clips == clip_list.clips
-    except DatasetError:
-        return False
+@dataclass(frozen=True)
+class ListSummary:
+    """By which a list is known again, wherever its folder stands."""
 
+    clips: int
+    digest: str
 
-def change_of_list(clip_list: ClipList, run: Path, split: str) -> str | None:
-    """In words, if the run was started with another list of this split; None if it had none."""
-    try:
-        then = json.loads((run / RUN).read_text(encoding="utf-8"))["data"][split]
-        if then["digest"] == digest_of_clips(clip_list):
-            return None
+    @classmethod
+    def of(cls, clip_list: ClipList) -> Self:
+        """The summary of a list."""
+        return cls(len(clip_list.clips), digest_of_clips(clip_list))
+
+    def change_from(self, then: ListSummary, split: str) -> str:
+        """In words, that this is another list than the run had."""
         return (
-            f"the {split} list is not what the run was started with ({len(clip_list.clips)} "
-            f"clips, and {then['clips']} then)"
+            f"the {split} list is not what the run was started with ({self.clips} clips, and "
+            f"{then.clips} then)"
         )
-    except (OSError, KeyError, TypeError, ValueError):  # a run made elsewhere, or damage
-        return None
+
+
+def lists_of_run(run: Path) -> dict[str, ListSummary]:
+    """The lists that the run was started with, by split; empty for one made elsewhere."""
+    try:
+        lists = json.loads((run / RUN).read_text(encoding="utf-8"))["data"]
+        return {split: ListSummary(**plain) for split, plain in lists.items()}
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):  # there is none, or damage
+        return {}

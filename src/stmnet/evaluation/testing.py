@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -27,9 +27,9 @@ from stmnet.evaluation.run_folder import (
     HISTORY,
     RECIPE,
     SCORES,
-    change_of_list,
-    chose_the_epoch,
+    ListSummary,
     data_of_run,
+    lists_of_run,
 )
 from stmnet.evaluation.scores import WHOLE, KeptScores, Shard, identify, short_digest
 from stmnet.evaluation.views import (
@@ -40,6 +40,7 @@ from stmnet.evaluation.views import (
     score_pieces,
     targets_of,
 )
+from stmnet.files import is_file, is_folder
 from stmnet.recognizer import InferenceDtype, Recognizer, load
 
 NUM_WORKERS_WITH_GPU = 8
@@ -54,8 +55,8 @@ class TestOptions:
     NAME; `scores` to a file in the run's folder; `device` to the GPU where there is one,
     `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
 
-    A clip that cannot be read ends a test. `unreadable` are those that training found to be so, by
-    their number in the list, with the reason; they are left out.
+    A clip that cannot be read ends a test. For a run's own report, `unreadable` are those that
+    training found to be so, by their number in the list, with the reason; they are left out.
     """
 
     __test__ = False  # the field says "test"; pytest must not collect it
@@ -71,7 +72,7 @@ class TestOptions:
     num_workers: int | None = None
     device: str | None = None
     dtype: InferenceDtype = "float32"
-    unreadable: Mapping[int, str] = field(default_factory=dict)
+    unreadable: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,18 @@ class Test:
                 f"{run}: no {RECIPE} there that names the data. Give --dataset, --root."
             )
         is_own = dataset == trained_on.get("dataset")
-        clip_list = read_split(
+        read = partial(
+            read_split,
             dataset,
             root,
-            options.split,
             allow_missing=is_own and trained_on.get("allow_missing", False),
             exclude=trained_on.get("exclude") if is_own else None,
         )
-        if is_own and root == trained_on.get("root"):
-            _compare_with_run(clip_list, run, dataset, root, options)
-        clip_list = _without(options.unreadable, clip_list)
+        clip_list = read(options.split)
+        if is_own:
+            same_root = Path(root).resolve() == Path(trained_on.get("root", root)).resolve()
+            _compare_with_run(clip_list, read, lists_of_run(run), options, same_root=same_root)
+        clip_list = _without(options.unreadable or {}, clip_list)
         if left_out := clip_list.left_out():
             # Not on stdout, which may be for JSON.
             print(f"{options.split}: {left_out}", file=sys.stderr)
@@ -231,22 +234,41 @@ def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
 
 
 def _compare_with_run(
-    clip_list: ClipList, run: Path, dataset: str, root: str, options: TestOptions
+    clip_list: ClipList,
+    read: Callable[[str], ClipList],
+    of_run: Mapping[str, ListSummary],
+    options: TestOptions,
+    *,
+    same_root: bool,
 ) -> None:
     """Say on stderr where the clips chose the best epoch, or may be those of the training.
 
-    Raises `DatasetError` where `unreadable` has the numbers of clips in another list.
+    `read` reads another split of the same data. Raises `DatasetError` for the run's own report
+    where its list is another one now.
     """
-    split = options.split
-    if split != "validation" and chose_the_epoch(clip_list, dataset, root):
-        print(
-            f"{split}: the same clips as validation, which chose the best epoch.", file=sys.stderr
-        )
+    split, now = options.split, ListSummary.of(clip_list)
+    if split != "validation" and _is_validation(clip_list, read):
+        if same_root or now == of_run.get("validation"):
+            print(
+                f"{split}: the same clips as validation, which chose the best epoch.",
+                file=sys.stderr,
+            )
         split = "validation"
-    if change := change_of_list(clip_list, run, split):
-        if options.unreadable:
-            raise DatasetError(f"{root}: {change}. Put the data back, and test the run.")
-        print(f"warning: {root}: {change}; clips of the training may be in it.", file=sys.stderr)
+    if not same_root or split not in of_run or now == of_run[split]:
+        return
+    change = now.change_from(of_run[split], split)
+    if options.unreadable is not None:
+        raise DatasetError(f"{change}. Put the data back, and test the run.")
+    worse = "" if split == "train" else ": clips of the training may be in it"
+    print(f"warning: {change}{worse}.", file=sys.stderr)
+
+
+def _is_validation(clip_list: ClipList, read: Callable[[str], ClipList]) -> bool:
+    """Some sets have one list for validation and test."""
+    try:
+        return read("validation").clips == clip_list.clips
+    except DatasetError:
+        return False
 
 
 def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> Scoring:
@@ -270,10 +292,11 @@ def _scoring(options: TestOptions, sampling: Sampling, device: torch.device) -> 
 
 def _check_files(options: TestOptions) -> None:
     report, scores = options.report, options.scores
-    if report and report.is_file() and report.suffix.lower() not in {".html", ".htm"}:
+    if report and is_file(report) and report.suffix.lower() not in {".html", ".htm"}:
         raise StmnetError(f"--report {report}: is there, and no page. Give a name in .html.")
-    if scores and scores.is_dir():
-        raise StmnetError(f"--scores {scores}: is a folder. Give the name of a file.")
+    for option, path in [("--report", report), ("--scores", scores)]:
+        if path and is_folder(path):
+            raise StmnetError(f"{option} {path}: is a folder. Give the name of a file.")
 
 
 def _device(name: str | None) -> torch.device:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stmnet.errors import CheckpointError
-from stmnet.files import is_file
+from stmnet.files import is_file, is_folder
 from stmnet.models.i3d import InflatedConv2d
 from stmnet.models.imagenet import imagenet_file
 from stmnet.models.stm import CMM
@@ -172,7 +172,7 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
         called = f"ImageNet weights {path.name}"
     else:
         path = Path(source)
-        if path.is_dir():
+        if is_folder(path):
             path = path / RUN_WEIGHTS
         called = str(path)
     report = load_matching(model, read_state_dict(path), source=called)

@@ -15,8 +15,7 @@ import torch
 
 from stmnet.data.records import ClipList
 from stmnet.errors import CheckpointError, DatasetError
-from stmnet.evaluation.run_folder import RUN
-from stmnet.evaluation.scores import digest_of_clips
+from stmnet.evaluation.run_folder import RUN, ListSummary
 from stmnet.files import whole_file
 from stmnet.training.recipe import Recipe
 
@@ -33,17 +32,14 @@ def describe_run(
     A session is one of the times that it ran. Raises `DatasetError` where the data are not those
     of the sessions before.
     """
-    data = {
-        split: {"clips": len(clip_list.clips), "digest": digest_of_clips(clip_list)}
-        for split, clip_list in lists.items()
-    }
-    if before is not None and before["data"] != data:
-        split = next(split for split in data if before["data"][split] != data[split])
-        raise DatasetError(
-            f"{recipe.data.root}: the {split} list is not what the run was started with "
-            f"({data[split]['clips']} clips, and {before['data'][split]['clips']} then). "
-            "Resume with the data as they were, or set another output."
-        )
+    data = {split: ListSummary.of(clip_list) for split, clip_list in lists.items()}
+    for split, now in data.items():
+        then = now if before is None else ListSummary(**before["data"][split])
+        if now != then:
+            raise DatasetError(
+                f"{recipe.data.root}: {now.change_from(then, split)}. Resume with the data as they "
+                "were, or set another output."
+            )
     session = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "processes": num_processes,
@@ -54,7 +50,11 @@ def describe_run(
         "commit": commit_of(SOURCE),
     }
     sessions = before["sessions"] if before is not None else []
-    return {"recipe": asdict(recipe), "data": data, "sessions": [*sessions, session]}
+    return {
+        "recipe": asdict(recipe),
+        "data": {split: asdict(summary) for split, summary in data.items()},
+        "sessions": [*sessions, session],
+    }
 
 
 def commit_of(folder: Path) -> str | None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +36,7 @@ def read_frames(
     """Read the frames with these numbers, counted from 0 in presentation order.
 
     `path` is a video file or a folder of numbered images. Returns a uint8 RGB tensor
-    (len(indices), 3, H, W), upright where the file states a rotation, with the bytes of a full
+    (len(indices), 3, H, W), turned and mirrored as the file states, with the bytes of a full
     decode; a stream that changes its size keeps that of the first frame returned. Indices, such as
     a list, an array or a tensor of whole numbers, may repeat and come in any order. With
     `square_pixels`, the width is resized where the file states that its pixels are not square, as
@@ -45,13 +44,18 @@ def read_frames(
 
     Raises `VideoError` for a file without a readable video stream and for a negative index, and
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame;
-    `TypeError` for an index that is not a whole number, and `ValueError` for none at all.
+    `TypeError` for an index that is not a whole number, as true and false are not, and `ValueError`
+    for none at all.
     """
-    if getattr(indices, "dtype", None) in (torch.bool, np.bool_):
-        raise TypeError("indices are true and false: give the numbers of frames.")
-    numbers = [operator.index(index) for index in indices]
+    numbers = [_frame_number(index) for index in indices]
     with open_frames(path) as video:
         return video.read(numbers, square_pixels=square_pixels)
+
+
+def _frame_number(index: SupportsIndex) -> int:
+    if isinstance(index, bool) or getattr(index, "dtype", None) == torch.bool:
+        raise TypeError("an index is true or false. Give the numbers of frames.")
+    return operator.index(index)
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from stmnet.data.datasets.lists import numbered_lines, read_text
 from stmnet.data.records import Clip, ClipList
 from stmnet.errors import DatasetError
-from stmnet.files import whole_file
+from stmnet.files import is_file, is_folder, whole_file
 
 Part = tuple[Path, int, int | None]
 
@@ -44,12 +44,19 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
 
 def require_exclusions_or_none(path: Path) -> None:
     """Raise `DatasetError` where a list of exclusions would take the place of something else."""
+    if is_folder(path):
+        raise DatasetError(f"{path}: is a folder. Give the name of a file.")
+    if not is_file(path):
+        return
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    except (OSError, UnicodeDecodeError):
-        lines = ["?"]
-    if any("\t" not in line for line in lines if line.strip()):
-        raise DatasetError(f"{path}: is there, and no list of exclusions. Choose another file.")
+        with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+            is_other = any("\t" not in line for line in lines if line.strip())
+    except OSError as e:
+        raise DatasetError(f"{path}: cannot be read ({e.strerror}). Choose another file.") from e
+    if is_other:
+        raise DatasetError(
+            f"{path}: is there, and not as `stmnet check` writes it. Choose another file."
+        )
 
 
 def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
