@@ -21,7 +21,7 @@ ALLOWED = {
     "shipped": set(),
     "video": {"errors", "files"},
     "data": {"errors", "files", "memory", "video"},
-    "models": {"errors"},
+    "models": {"errors", "files"},
     "bench": {"__init__", "errors", "models"},
     "recognizer": {"data", "errors", "files", "models", "shipped", "video"},
     "evaluation": {"__init__", "data", "errors", "files", "models", "recognizer", "video"},
