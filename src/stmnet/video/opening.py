@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -65,13 +65,12 @@ def open_video(
         yield container, _video_stream(path, container)
 
 
-def demux(container: InputContainer, stream: VideoStream | None = None) -> Generator[Packet[Any]]:
-    """The packets from where the container stands, of one stream or of all.
-
-    To be closed: left in its middle, PyAV's generator keeps a packet's memory for ever (18.1).
-    """
+def demux(container: InputContainer, stream: VideoStream | None = None) -> Iterator[Packet[Any]]:
+    """The packets from where the container stands, of one stream or of all."""
     packets = container.demux() if stream is None else container.demux(stream)
-    return cast("Generator[Packet[Any]]", packets)
+    # Left in its middle and not closed, PyAV's own generator keeps a packet's memory (18.1).
+    with closing(cast("Generator[Packet[Any]]", packets)):
+        yield from packets
 
 
 def _container_format(head: bytes) -> str | None:

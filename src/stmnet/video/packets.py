@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, dropwhile, islice, pairwise
 from typing import cast
@@ -66,10 +65,9 @@ class PacketIndex:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._demuxer = demux(container, stream)
         self._container = container
         self._stream = stream
-        self._packets = self._packets_from_here()
+        self._demuxer = self._packets_from_here()
         self._next_packet: int | None = None
         self._kept: list[Packet[VideoStream]] = []
         self._codec = stream.codec_context.codec.canonical_name
@@ -91,9 +89,6 @@ class PacketIndex:
         self.num_frames = self.groups[-1].first_frame + self.groups[-1].num_frames
         self._check_start()
 
-    def __del__(self) -> None:
-        self._demuxer.close()
-
     def num_frames_before(self, num_bytes: int) -> int:
         """How many frames lie whole within the first `num_bytes` of a file that has a table."""
         table = self._stream.index_entries
@@ -114,7 +109,7 @@ class PacketIndex:
         else:
             if self._next_packet != group.first_packet:
                 self._seek(group)
-            packets = list(islice(self._packets, group.num_packets))
+            packets = list(islice(self._demuxer, group.num_packets))
             self._next_packet = group.first_packet + group.num_packets
         found = self._timestamp(packets[0]) if packets else None
         if len(packets) < group.num_packets or found != group.first_timestamp:
@@ -147,9 +142,9 @@ class PacketIndex:
 
         They come right after it, and decoders leave them out: all numbers would be shifted.
         """
-        start = self._kept[:2] or list(islice(self._packets, 2))
+        start = self._kept[:2] or list(islice(self._demuxer, 2))
         if not self._kept:
-            self._packets = chain(start, self._packets)
+            self._demuxer = chain(start, self._demuxer)
         if start and self._codec == "mpeg4":
             _time_mpeg4(self._unpack(start), first_time=0)
         times = [packet.pts for packet in start]
@@ -157,9 +152,7 @@ class PacketIndex:
             raise UnsureOrderError("the first frames refer to some that are not there")
 
     def _packets_from_here(self) -> Iterator[Packet[VideoStream]]:
-        self._demuxer.close()
-        self._demuxer = demux(self._container, self._stream)
-        return (packet for packet in self._demuxer if packet.size)
+        return (packet for packet in demux(self._container, self._stream) if packet.size)
 
     def _seek(self, group: Group) -> None:
         # MP4 seeks to the last key frame shown by then, which may be decoded well before. (An AVI's
@@ -169,7 +162,7 @@ class PacketIndex:
         timestamp_of, first = self._timestamp, group.first_timestamp
         # Nothing here refers to the index itself: a circle would keep the decoder and its buffers
         # until Python's collector comes by.
-        self._packets = dropwhile(
+        self._demuxer = dropwhile(
             lambda packet: (found := timestamp_of(packet)) is not None and found < first,
             self._packets_from_here(),
         )
@@ -209,26 +202,25 @@ class PacketIndex:
         num_bytes = 0
         ends = StreamEnds()
         # All streams, for the header's duration is that of the longest.
-        with closing(demux(self._container)) as packets:
-            for packet in packets:
-                ends.add(packet)
-                if packet.stream is not self._stream:
-                    continue
-                timestamp = self._timestamp(packet)
-                if timestamp is None and packet.size == 0:
-                    continue  # the end of the stream
-                if timestamp is None or packet.size == 0:
-                    raise UnsureOrderError("packets without a time or a frame")
-                if self._format != AVI and self._codec == "mpeg4":
-                    _refuse_empty_mpeg4([packet.size])
-                if packet.is_keyframe and self._holds_picture(packet.size):
-                    starts.append(len(timestamps))
-                if not self._shows(packet):
-                    hidden.append(len(timestamps))
-                timestamps.append(timestamp)
-                num_bytes += packet.size
-                if num_bytes <= MAX_KEPT_BYTES:
-                    self._kept.append(packet)
+        for packet in demux(self._container):
+            ends.add(packet)
+            if packet.stream is not self._stream:
+                continue
+            timestamp = self._timestamp(packet)
+            if timestamp is None and packet.size == 0:
+                continue  # the end of the stream
+            if timestamp is None or packet.size == 0:
+                raise UnsureOrderError("packets without a time or a frame")
+            if self._format != AVI and self._codec == "mpeg4":
+                _refuse_empty_mpeg4([packet.size])
+            if packet.is_keyframe and self._holds_picture(packet.size):
+                starts.append(len(timestamps))
+            if not self._shows(packet):
+                hidden.append(len(timestamps))
+            timestamps.append(timestamp)
+            num_bytes += packet.size
+            if num_bytes <= MAX_KEPT_BYTES:
+                self._kept.append(packet)
         if num_bytes > MAX_KEPT_BYTES:
             self._kept = []
         self.last_end_seconds = ends.last_seconds()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
@@ -290,18 +290,18 @@ def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) ->
 
 def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Decode on past damaged packets, as every player does: what can be seen is returned."""
-    with closing(demux(container, stream)) as packets:
-        while True:
-            try:
-                packet = next(packets)
-                frames = packet.decode()
-            except StopIteration:
-                return
-            except av.error.FFmpegError:
-                continue
-            for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    yield frame
+    packets = demux(container, stream)
+    while True:
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            continue
+        for frame in frames:
+            if isinstance(frame, VideoFrame):
+                yield frame
 
 
 def _undamaged(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -193,27 +192,27 @@ class _Decoding:
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # All streams, for the header's duration is that of the longest.
-        with closing(demux(self._container)) as packets:
-            while True:
-                try:
-                    packet = next(packets)
-                except StopIteration:
-                    return
-                except av.error.FFmpegError:
-                    self._num_broken += 1
-                    continue
-                self._ends.add(packet)
-                if packet.stream is not self._stream:
-                    continue
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    self._num_broken += 1
-                    continue
-                for frame in frames:
-                    if isinstance(frame, VideoFrame):
-                        self._num_broken += frame.is_corrupt
-                        yield frame
+        packets = demux(self._container)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError:
+                self._num_broken += 1
+                continue
+            self._ends.add(packet)
+            if packet.stream is not self._stream:
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self._num_broken += 1
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    self._num_broken += frame.is_corrupt
+                    yield frame
 
     def damage(self) -> str | None:
         """In words, or None for a sound source."""
