@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stmnet import __version__
-from stmnet.errors import DatasetError, StmnetError, Stopped
+from stmnet.errors import DatasetError, StmnetError, Stopped, in_one_line
 from stmnet.memory import keep_freed_memory
 from stmnet.printing import print_any_name, print_json, print_table
 
@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
-        # torch's messages go on with the stack of its C++.
-        reason = " ".join(str(error).partition("Exception raised from")[0].split())
+        reason = in_one_line(error)
         return complain(f"{type(error).__name__}: {reason} (--debug shows where)", 1)
     return code
 

@@ -47,3 +47,8 @@ class Stopped(Exception):  # noqa: N818  it is no error
     def __init__(self, checkpoint: Path, signal_number: int) -> None:
         super().__init__(f"stopped; {checkpoint} holds where. Go on with --resume.")
         self.signal_number = signal_number
+
+
+def in_one_line(error: BaseException) -> str:
+    """What another library's error says, without the stack of torch's C++ that follows it."""
+    return " ".join(str(error).partition("Exception raised from")[0].split())

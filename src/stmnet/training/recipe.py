@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -20,6 +19,7 @@ from jsonargparse import ArgumentParser
 
 from stmnet.data.choices import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
+from stmnet.models.options import nearest
 from stmnet.training.recipe_file import read_recipe_file
 
 BASE = "base"
@@ -302,6 +302,4 @@ def _check_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
             example = next(name for name in known if name.startswith(f"{key}."))
             raise RecipeError(f"{source}: {key} is a section. Set the keys in it, as {example}.")
         if key not in known:
-            nearest = get_close_matches(key, known, n=1)
-            remedy = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
-            raise RecipeError(f"{source}: unknown key {key!r}. {remedy}")
+            raise RecipeError(f"{source}: unknown key {key!r}.{nearest(key, known)}")

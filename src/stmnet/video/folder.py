@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.errors import TruncatedVideoError, VideoError, in_one_line
 from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
@@ -106,9 +106,9 @@ class FrameFolder:
             data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
             image = decode_image(data, mode=ImageReadMode.RGB)
         except (OSError, RuntimeError, ValueError) as e:
-            # torchvision's messages go on with where in its C++ they are made.
-            reason = " ".join(str(e).partition("Exception raised from")[0].split())
-            raise VideoError(f"{path}: not a readable image ({reason}). Copy it again.") from e
+            raise VideoError(
+                f"{path}: not a readable image ({in_one_line(e)}). Copy it again."
+            ) from e
         if image.dtype == torch.uint16:  # a PNG with 16 bits a channel
             return (image.to(torch.float32) / 257).round().to(torch.uint8)
         return image
