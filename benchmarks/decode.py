@@ -44,8 +44,8 @@ NUM_SEGMENTS = 8
 LEVEL = 0.97  # of a peer's speed: no slower than it
 AIMS = {"over the best peer": 1.1, "over plain PyAV": 2.0}
 NUM_DRAWS = 10_000
-# Mean over all values of two images: other builds of FFmpeg convert colours a little differently,
-# and neighbouring frames of a still scene differ by little more.
+# Mean over all values of two images: other builds of FFmpeg convert colors a little differently,
+# and neighboring frames of a still scene differ by little more.
 MAX_DIFFERENCE = 3
 Choose = Callable[[int], list[int]]
 Reader = Callable[[Path, Choose], np.ndarray]

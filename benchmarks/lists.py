@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stmnet.data.datasets import hmdb51, kinetics, something, ucf101
-from stmnet.data.datasets.lists import ids_of, parse_labels, parse_semicolons, read_text
+from stmnet.datasets import hmdb51, kinetics, something, ucf101
+from stmnet.datasets.lists import ids_of, parse_labels, parse_semicolons, read_text
 
 REPEATS = 3
 
@@ -59,15 +59,15 @@ def jobs(annotations: Path) -> Iterator[tuple[Path, Parse]]:
     for path in sorted((annotations / "hmdb51").glob("*_rgb_split?.txt")):
         yield path, partial(_parse, hmdb51.parse_tsn, path)
     for name in ("ssv1", "jester"):
-        yield from _labelled(annotations / name, ".csv", parse_labels, parse_semicolons)
-    yield from _labelled(
+        yield from _labeled(annotations / name, ".csv", parse_labels, parse_semicolons)
+    yield from _labeled(
         annotations / "ssv2", ".json", something.parse_label_ids, something.parse_v2
     )
     for path in sorted((annotations / "kinetics").glob("*.csv")):
         yield path, partial(_parse, kinetics.parse_rows, path)
 
 
-def _labelled(
+def _labeled(
     folder: Path, suffix: str, parse_labels: Callable[..., Sequence[str]], parse: Callable[..., Any]
 ) -> Iterator[tuple[Path, Parse]]:
     """The lists of a folder that need the list of labels beside them."""
@@ -76,7 +76,7 @@ def _labelled(
         for path in sorted(folder.glob(f"*{suffix}")):
             if path != labels:
                 is_test = path.stem.endswith("test")
-                yield path, partial(_parse, parse, path, ids=ids, unlabelled=is_test)
+                yield path, partial(_parse, parse, path, ids=ids, unlabeled=is_test)
 
 
 def _parse(parse: Callable[..., Sequence[object]], path: Path, **options: Any) -> Sequence[object]:

@@ -24,11 +24,12 @@ from matplotlib.figure import Figure
 from pages import put_table, save_figure, save_json
 from torch.utils.data import DataLoader
 
-from stmnet.data.clips import Sample, TrainingClips, TrainingLoader
-from stmnet.data.records import Clip, ClipList
+from stmnet.data.clip_datasets import Sample, TrainingClips
+from stmnet.data.loaders import TrainingLoader
 from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.memory import keep_freed_memory
-from stmnet.training.recipe import AugmentationRecipe, DataRecipe
+from stmnet.runs.recipe import AugmentationRecipe, DataRecipe
 from stmnet.video.frames import find_videos
 
 COMMAND = "python benchmarks/loader.py"

@@ -21,8 +21,8 @@ from typing import Any
 
 from pages import put_table, save_json
 
-from stmnet.bench import Entry, Mode, Shape, Speed, bench, machine, num_threads
 from stmnet.memory import keep_freed_memory
+from stmnet.profiling.bench import Entry, Mode, Shape, Speed, bench, machine, num_threads
 
 COMMAND = "python benchmarks/networks.py"
 STM = Entry("stm_resnet50", 8)

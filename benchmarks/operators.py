@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from pages import put_table, save_json
 from torch import Tensor, nn
 
-from stmnet.bench import machine, measure_in_turn, num_threads
 from stmnet.memory import keep_freed_memory
 from stmnet.models.stm import CMM, ChannelwiseTemporalConv
+from stmnet.profiling.bench import machine, measure_in_turn, num_threads
 
 COMMAND = "python benchmarks/operators.py"
 NUM_FRAMES = 8

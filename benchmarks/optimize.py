@@ -3,7 +3,7 @@
     python benchmarks/optimize.py [--rounds 15] [--threads 2] [--docs docs]
 
 Measured in turn in every round, on one clip of 8 frames: the network in NCHW, its temporal
-convolutions a `Conv1d` over a permuted copy; as it is built, which is channels last; and optimised,
+convolutions a `Conv1d` over a permuted copy; as it is built, which is channels last; and optimized,
 in float32 and in what the machine is good at, eager and compiled. Shown are medians of the time
 and of the rounds' speeds over the first, and the largest difference of a logit from the first's in
 parts of the largest logit. Batch norms are given the statistics of random clips, so that features
@@ -25,10 +25,10 @@ from pages import put_table, save_json
 from torch import Tensor, nn
 
 import stmnet
-from stmnet.bench import machine, measure_in_turn, num_threads
 from stmnet.memory import keep_freed_memory
 from stmnet.models import resnet
 from stmnet.models.stm import CSTM, ChannelwiseTemporalConv
+from stmnet.profiling.bench import machine, measure_in_turn, num_threads
 
 COMMAND = "python benchmarks/optimize.py"
 NUM_FRAMES, SIZE = 8, 224
@@ -47,10 +47,10 @@ def main() -> None:
     runs: dict[str, Callable[[], Tensor]] = {
         "NCHW, permuted copies": bind(InNCHW(network), clips),
         "as built": bind(network, clips),
-        "optimised": bind(stmnet.optimize(network), clips),
-        "optimised, compiled": bind(stmnet.optimize(network, compile=True), clips),
-        "optimised, fast": bind(stmnet.optimize(network, dtype="fast"), clips),
-        "optimised, fast, compiled": bind(
+        "optimized": bind(stmnet.optimize(network), clips),
+        "optimized, compiled": bind(stmnet.optimize(network, compile=True), clips),
+        "optimized, fast": bind(stmnet.optimize(network, dtype="fast"), clips),
+        "optimized, fast, compiled": bind(
             stmnet.optimize(network, dtype="fast", compile=True), clips
         ),
     }

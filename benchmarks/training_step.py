@@ -31,9 +31,9 @@ import torch.nn.functional as F
 from decode import median_ratio
 from pages import put_table, save_json
 
-from stmnet.bench import machine, measure_in_turn, num_threads, waiting
 from stmnet.memory import keep_freed_memory
 from stmnet.models.zoo import build_model
+from stmnet.profiling.bench import machine, measure_in_turn, num_threads, waiting
 
 COMMAND = "python benchmarks/training_step.py"
 MODELS = ("tsn_resnet50", "stm_resnet50")
@@ -98,7 +98,7 @@ def training_step(model: str, batch: int, device: str) -> Callable[[], None]:
     torch.manual_seed(0)
     network = build_model(model, num_classes=NUM_CLASSES, num_frames=NUM_FRAMES).to(device).train()
     # Learning rate zero: the same arithmetic, and the loss stays one. The one batch would soon be
-    # learnt by heart, and with gradients that are denormal numbers a CPU counts much more slowly.
+    # learned by heart, and with gradients that are denormal numbers a CPU counts much more slowly.
     optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=0.9, weight_decay=5e-4)
     # (N, T, 3, H, W), channels last in memory as the loader's batches
     clips = torch.randn(batch, NUM_FRAMES, SIZE, SIZE, 3).movedim(-1, -3).to(device)

@@ -1,10 +1,10 @@
-"""What decoding the 30 views of a test costs, beside 30 reads of the centre view.
+"""What decoding the 30 views of a test costs, beside 30 reads of the center view.
 
     python benchmarks/views.py VIDEO... [--rounds 9] [--docs docs]
 
-Each round reads, for every video, the frames of its centre view and then those of ten random clips
+Each round reads, for every video, the frames of its center view and then those of ten random clips
 (section 4.2; the three crops of a clip share its frames), T = 8. Shown are medians of the CPU
-time, and of the rounds' ratios: what decoding every frame once costs, over 30 centre reads.
+time, and of the rounds' ratios: what decoding every frame once costs, over 30 center reads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 from pages import save_json
 
+from stmnet.data.evaluation_views import ViewPlan
 from stmnet.data.reading import read_center, read_clips
-from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
-from stmnet.data.views import ViewPlan
+from stmnet.datasets.clip_list import UNLABELED, Clip
 
 COMMAND = "python benchmarks/views.py"
 PLAN = ViewPlan.parse("30")
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
     measured = measure(arguments.videos, arguments.rounds)
-    print("| | frames decoded for | centre view | 30 views | 30 views over 30 centre reads |")
+    print("| | frames decoded for | center view | 30 views | 30 views over 30 center reads |")
     print("|---|---|---|---|---|")
     for each in measured:
         print(
@@ -59,7 +59,7 @@ def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float
     views: dict[Path, list[float]] = {video: [] for video in videos}
     for number in range(rounds + 1):
         for video in videos:
-            clip = Clip(video, UNLABELLED)
+            clip = Clip(video, UNLABELED)
             spent = cpu_seconds(partial(read_center, clip, PREPROCESSING))
             spent_on_views = cpu_seconds(partial(read_views, clip, seed=number))
             if number > 0:
@@ -68,7 +68,7 @@ def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float
     return [
         {
             "video": video.name,
-            "frames": len(read_views(Clip(video, UNLABELLED), seed=0)),
+            "frames": len(read_views(Clip(video, UNLABELED), seed=0)),
             "center_ms": 1000 * statistics.median(center[video]),
             "views_ms": 1000 * statistics.median(views[video]),
             "ratio": statistics.median(

@@ -3,7 +3,7 @@
     make weights
 
 The sample clips come from a seed that neither training nor testing has seen. Prints the accuracy
-on the test split of the weights' own motion set, and how many sample clips are recognised.
+on the test split of the weights' own motion set, and how many sample clips are recognized.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from stmnet.data.motion import FPS, LABEL_NAMES, SplitSizes, render_clip, write_video
-from stmnet.demo import generate_with_progress
-from stmnet.evaluation.testing import test_checkpoint
+from stmnet.cli.demo import generate_with_progress
+from stmnet.evaluation.evaluate import evaluate_checkpoint
 from stmnet.models.weights import RUN_WEIGHTS
+from stmnet.motion.classes import LABEL_NAMES
+from stmnet.motion.clips import FPS, render_clip, write_video
+from stmnet.motion.generate import SplitSizes
 from stmnet.recognizer import load
-from stmnet.training.recipe import load_recipe
+from stmnet.runs.recipe import load_recipe
 from stmnet.training.run import train
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +35,7 @@ def main() -> None:
     packaged = ROOT / "src" / "stmnet" / "weights" / "motion.safetensors"
     packaged.parent.mkdir(exist_ok=True)
     shutil.copyfile(run / RUN_WEIGHTS, packaged)
-    print(f"top-1 on the test split: {test_checkpoint(run).metrics.top1:.1%}")
+    print(f"top-1 on the test split: {evaluate_checkpoint(run).metrics.top1:.1%}")
 
     recognizer = load("motion")
     num_right = 0
@@ -41,7 +43,7 @@ def main() -> None:
         sample = ROOT / "samples" / f"{name.lower().replace(' ', '_')}.mp4"
         write_video(sample, render_clip(label, seed=(SAMPLE_SEED, label)), fps=FPS)
         num_right += recognizer(sample).label == name
-    print(f"sample clips recognised: {num_right} of {len(LABEL_NAMES)}")
+    print(f"sample clips recognized: {num_right} of {len(LABEL_NAMES)}")
 
 
 if __name__ == "__main__":

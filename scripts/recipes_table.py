@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from stmnet.data.datasets import dataset_named
-from stmnet.models.complexity import measure
-from stmnet.training.recipe import Recipe, load_recipe
+from stmnet.datasets.splits import dataset_named
+from stmnet.profiling.complexity import measure
+from stmnet.runs.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "recipes.md"

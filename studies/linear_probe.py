@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stmnet.data.reading import read_center
-from stmnet.data.records import ClipList
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.clip_list import ClipList
 from stmnet.models.stm import ChannelwiseTemporalConv
 from stmnet.models.weights import load_backbone
 from stmnet.models.zoo import build_model
@@ -73,7 +73,7 @@ def fit(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Ten
     """Logistic regression with an L2 penalty, every class of the same weight.
 
     (N, C), (N,) -> weight (K, C) and bias (K,) for the features as they are; inside they are
-    standardised.
+    standardized.
     """
     mean, deviation = features.double().mean(0), features.double().std(0)
     scale = deviation + FLOOR * deviation.mean()

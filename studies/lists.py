@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from stmnet.data.datasets.folder import COLUMNS, Row
+from stmnet.datasets.class_folders import COLUMNS, Row
 from stmnet.errors import DatasetError
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stmnet.data.datasets import read_split
-from stmnet.data.motion import SplitSizes
-from stmnet.demo import generate_with_progress
+from stmnet.cli.demo import generate_with_progress
+from stmnet.datasets.splits import read_split
+from stmnet.motion.generate import SplitSizes
 from stmnet.recognizer import Recognizer
 from studies.runs import Answers, Outcome, Run, answers_to
 
@@ -23,7 +23,7 @@ EPOCHS = 10
 
 RECIPES = {"stm": "motion_stm.yaml", "tsm": "motion_tsn.yaml", "tsn": "motion_tsn.yaml"}
 # The demo's recipes, and in all rows the distortions of section 4.2 (they have hardly any):
-# short sides of 256, 288 and 320 pixels for crops of 224, at this set's size, and colours.
+# short sides of 256, 288 and 320 pixels for crops of 224, at this set's size, and colors.
 SETTINGS = (
     *("--optimizer.learning_rate", "0.05"),
     *("--augmentation.short_sides", "[54,62,69]"),

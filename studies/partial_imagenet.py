@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from stmnet.data.reading import read_center
-from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.video.frames import find_videos
 
 FOLDED = Path(__file__).parents[2] / "shared" / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
@@ -35,7 +35,7 @@ FOLDED = Path(__file__).parents[2] / "shared" / "weights" / "resnet18_imagenet_b
 def restore(folded: Path, frames: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
     """Weights of a ResNet-18 by torchvision's names, without the classifier.
 
-    `frames`: (N, 3, H, W), normalised; the batch norms' statistics are measured on them. `seed`
+    `frames`: (N, 3, H, W), normalized; the batch norms' statistics are measured on them. `seed`
     draws what `folded` does not have. In evaluation, every other convolution and its batch norm
     give what the folded convolution gives; in training they do so as far as the batch resembles
     `frames`. layer4's shortcut gives a multiple: layer4's features are then 1 on average.
@@ -91,13 +91,13 @@ def measure(
 def middle_frames(videos: Sequence[Path], num_frames: int = 128) -> Tensor:
     """A frame from the middle of each of so many videos, evenly spread over the list.
 
-    (N, 3, 224, 224), normalised. Raises `VideoError`.
+    (N, 3, 224, 224), normalized. Raises `VideoError`.
     """
     picked = np.linspace(0, len(videos) - 1, min(num_frames, len(videos)))
     preprocessing = Preprocessing(num_frames=1, short_side=256, crop_size=224)
     view = preprocessing.center_view()
     frames = [
-        view(read_center(Clip(videos[number], UNLABELLED), preprocessing))
+        view(read_center(Clip(videos[number], UNLABELED), preprocessing))
         for number in picked.round().astype(int)
     ]
     return preprocessing.normalize(torch.cat(frames))

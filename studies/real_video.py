@@ -28,14 +28,14 @@ from benchmarks.pages import put_table
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stmnet.data.datasets import read_split
-from stmnet.data.datasets.folder import Row, parse_segments
-from stmnet.data.datasets.lists import read_text
-from stmnet.data.datasets.ucf101 import parse_class_index, parse_ucf101
-from stmnet.data.prepare import prepare
-from stmnet.data.records import ClipList
-from stmnet.data.views import CENTER
-from stmnet.files import whole_file
+from stmnet.curation.prepare import prepare
+from stmnet.data.evaluation_views import CENTER
+from stmnet.datasets.class_folders import Row, parse_segments
+from stmnet.datasets.clip_list import ClipList
+from stmnet.datasets.lists import read_text
+from stmnet.datasets.splits import read_split
+from stmnet.datasets.ucf101 import parse_class_index, parse_ucf101
+from stmnet.files import atomic_write
 from stmnet.recognizer import Recognizer
 from stmnet.video.transcode import Shape
 from studies.linear_probe import probed_start
@@ -78,7 +78,7 @@ STARTS = {
     "pretrained": "partial ImageNet weights",
     "scratch": "from scratch",
 }
-UCF_VIEWS = {"30": "top-1 by 30 views", CENTER: "top-1 by the centre view"}
+UCF_VIEWS = {"30": "top-1 by 30 views", CENTER: "top-1 by the center view"}
 
 
 def prepare_trunk(work: Path, shared: Path) -> None:
@@ -91,7 +91,7 @@ def prepare_trunk(work: Path, shared: Path) -> None:
     if not weights.is_file():
         folded = shared / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
         frames = middle_frames([videos / row.video for row in train])
-        with whole_file(weights) as unfinished:
+        with atomic_write(weights) as unfinished:
             save_file(restore(folded, frames), unfinished)
 
 
@@ -101,7 +101,7 @@ def prepare_ucf(work: Path, shared: Path) -> None:
     weights, probed = work / "partial_imagenet.safetensors", work / "ucf" / "probed.safetensors"
     if not probed.is_file():
         start = probed_start(weights, read_split("folder", work / "ucf", "train"))
-        with whole_file(probed) as unfinished:
+        with atomic_write(probed) as unfinished:
             save_file(start, unfinished)
 
 
@@ -134,10 +134,10 @@ def ucf_runs(work: Path) -> list[Run]:
 
 
 def test_on_ucf(run: Run, recognizer: Recognizer, work: Path) -> Answers:
-    """The answers on the test clips of split 01: by the paper's 30 views, and by the centre one."""
+    """The answers on the test clips of split 01: by the paper's 30 views, and by the center one."""
     clip_list = read_split("folder", work / "ucf", "test")
     # In bfloat16 as in training: 30 views a clip are many.
-    quick = Recognizer(recognizer.network, recognizer.card, dtype="fast")
+    quick = Recognizer(recognizer.network, recognizer.config, dtype="fast")
     return {views: answers_to(quick, clip_list, views) for views in UCF_VIEWS}
 
 
@@ -231,7 +231,7 @@ def room_runs(work: Path) -> list[Run]:
 def test_on_room(run: Run, recognizer: Recognizer, work: Path) -> Answers:
     """The answers on the fold's own clips, and on these in reverse."""
     clip_list = room_fold(work, int(run.name.split("-")[2].removeprefix("fold")))
-    backwards = Recognizer(nn.Sequential(InReverse(), recognizer.network), recognizer.card)
+    backwards = Recognizer(nn.Sequential(InReverse(), recognizer.network), recognizer.config)
     return {
         "ordered": answers_to(recognizer, clip_list),
         "reversed": answers_to(backwards, clip_list),

@@ -20,18 +20,18 @@ from typing import Any
 
 import torch
 
-from stmnet.bench import machine
-from stmnet.data.records import ClipList
-from stmnet.data.views import CENTER, ViewPlan
-from stmnet.evaluation.history import read_history
-from stmnet.evaluation.run_folder import HISTORY
-from stmnet.evaluation.views import Scoring, score_clips
-from stmnet.files import whole_file
+from stmnet.data.evaluation_views import CENTER, ViewPlan
+from stmnet.datasets.clip_list import ClipList
+from stmnet.evaluation.scoring import Scoring, score_clips
+from stmnet.files import atomic_write
 from stmnet.memory import keep_freed_memory
+from stmnet.profiling.bench import machine
 from stmnet.recognizer import Recognizer, load
-from stmnet.training.recipe import load_recipe
-from stmnet.training.resuming import resumes_or_starts_over
-from stmnet.training.run import LAST_CHECKPOINT, train
+from stmnet.runs.history import read_history
+from stmnet.runs.recipe import load_recipe
+from stmnet.runs.resuming import resumes_or_starts_over
+from stmnet.runs.run_files import HISTORY, LAST_CHECKPOINT
+from stmnet.training.run import train
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "studies" / "results"
@@ -118,7 +118,7 @@ def finish_all(
             output = work / "runs" / run.name
             outcome = _finish(run, work, output, test)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 unfinished.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
             # Not before: a killed study would find a run without weights.
             for weights in (*output.glob("*.ckpt"), *output.glob("*.safetensors")):

@@ -2,7 +2,7 @@
 
     python -m studies.twins [--only RUN ...] [--pages]
 
-The data are 40 clips a class of the motion set, the test is on 50 a class (centre view, weights of
+The data are 40 clips a class of the motion set, the test is on 50 a class (center view, weights of
 the last epoch). Beside Twins Training stand plain training of as many epochs, and of twice as many:
 as many forward passes. Of lambda there is a small sweep for STM; lambda 0 is two views a clip
 without the correlation loss. Everything is fixed beforehand in `studies/motion.py`: the learning

@@ -16,9 +16,9 @@ from typing import Any
 
 from benchmarks.pages import put_table
 
-from stmnet.data.datasets import read_split
-from stmnet.data.motion import SplitSizes
-from stmnet.demo import generate_with_progress
+from stmnet.cli.demo import generate_with_progress
+from stmnet.datasets.splits import read_split
+from stmnet.motion.generate import SplitSizes
 from stmnet.recognizer import Recognizer
 from studies.motion import SEEDS, correct_by_scheme
 from studies.runs import (

@@ -1,4 +1,4 @@
-"""Imports run one way: a room may use only the rooms listed beside it (docs/architecture.md)."""
+"""Imports run one way: a room may use only the packages listed beside it (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -11,37 +11,44 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "stmnet"
 
-# A room is a folder or a file directly under stmnet/.
-ALLOWED = {
-    "__init__": {"models", "recognizer", "video"},
-    "errors": set(),
-    "files": set(),
-    "memory": set(),
-    "printing": set(),
-    "shipped": set(),
-    "video": {"errors", "files"},
-    "data": {"errors", "files", "memory", "video"},
-    "models": {"errors", "files"},
-    "bench": {"__init__", "errors", "models"},
-    "recognizer": {"data", "errors", "files", "models", "shipped", "video"},
-    "evaluation": {"__init__", "data", "errors", "files", "models", "recognizer", "video"},
-    "training": {"data", "errors", "evaluation", "files", "models", "recognizer"},
-    "demo": {"data", "errors", "evaluation", "recognizer", "shipped", "training"},
-    "__main__": {"cli"},
-    "cli": {
-        "__init__", "bench", "data", "demo", "errors", "evaluation", "memory", "models",
-        "printing", "recognizer", "shipped", "training", "video",
-    },
-}  # fmt: skip
+# A package is a folder or a file directly under stmnet/. Each imports only from levels below its
+# own; of two packages on one level neither imports the other.
+LEVELS = (
+    {"errors", "files", "memory"},
+    {"models", "video"},
+    {"datasets", "motion"},
+    {"data", "curation"},
+    {"recognizer", "runs"},
+    {"evaluation", "profiling"},
+    {"analysis", "training"},
+    {"report"},
+    {"cli"},
+    {"__main__"},
+)
+PACKAGES = set().union(*LEVELS)
+NAMES = "__init__"  # the package's own names, which it imports only when they are first used
+
+
+def allowed(package: str) -> set[str]:
+    """What `package` may import."""
+    if package == NAMES:
+        return PACKAGES - {"cli", "__main__"}
+    number = next(number for number, level in enumerate(LEVELS) if package in level)
+    return {NAMES}.union(*LEVELS[:number])
+
+
 FILES = sorted(SOURCE.rglob("*.py"))
 
+MAX_LINES_PER_FILE = 350
+MAX_LINES_PER_FUNCTION = 50
 
-def room_of(path: Path) -> str:
+
+def package_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> set[str]:
-    rooms = set()
+def imported_packages(path: Path) -> set[str]:
+    packages = set()
     for node in ast.walk(ast.parse(path.read_text())):
         modules: list[str] = []
         if isinstance(node, ast.Import):
@@ -49,44 +56,77 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
-            # `from stmnet import x` names a room, or something of stmnet/__init__.py
-            rooms_or_names = [alias.name for alias in node.names]
+            # `from stmnet import x` names a package, or something of stmnet/__init__.py
+            names = [alias.name for alias in node.names]
             if module == "stmnet":
                 modules = [
-                    f"stmnet.{name}" if name in ALLOWED else "stmnet.__init__"
-                    for name in rooms_or_names
+                    f"stmnet.{name}" if name in PACKAGES else "stmnet.__init__" for name in names
                 ]
             else:
                 modules = [module]
-        rooms |= {module.split(".")[1] for module in modules if module.startswith("stmnet.")}
-    return rooms - {room_of(path)}
+        packages |= {module.split(".")[1] for module in modules if module.startswith("stmnet.")}
+    return packages - {package_of(path)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    assert imported_rooms(path) <= ALLOWED[room_of(path)]
+    assert imported_packages(path) <= allowed(package_of(path))
 
 
-def test_the_table_itself_has_no_circle() -> None:
-    # The package's own __init__ only names things lazily; its edges are not run on import.
-    left = {room: set(uses) - {"__init__"} for room, uses in ALLOWED.items() if room != "__init__"}
-    while left:
-        free = {room for room, uses in left.items() if not uses & left.keys()}
-        assert free, f"a circle among {sorted(left)}"
-        left = {room: uses for room, uses in left.items() if room not in free}
+def test_every_package_has_a_level() -> None:
+    assert {package_of(path) for path in FILES} == PACKAGES | {NAMES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_no_file_grows_into_a_house(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 450, "look for the second room inside it"
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_LINES_PER_FILE, "look for the second thing in it"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert body_lines(node) <= MAX_LINES_PER_FUNCTION, f"{node.name}, line {node.lineno}"
 
 
-@pytest.mark.parametrize("module", ["stmnet", "stmnet.cli", "stmnet.training.recipe"])
+def body_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_two_files_have_one_name() -> None:
+    # A verb's module is named as the verb is, and what it calls may be, too.
+    names = [path.name for path in FILES if "cli" not in path.parts and path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    classes = [
+        node.name
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(classes) == sorted(set(classes))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_only_the_command_line_renders(path: Path) -> None:
+    if package_of(path) == "cli":
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names]
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(module.split(".")[0] == "rich" for module in modules)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", ["stmnet", "stmnet.cli.main", "stmnet.runs.recipe"])
 def test_light_modules_import_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_models_know_no_video_and_nothing_knows_the_command_line() -> None:
-    assert "video" not in ALLOWED["models"]
-    assert [room for room, uses in ALLOWED.items() if "cli" in uses] == ["__main__"]
+    assert "video" not in allowed("models")
+    assert [package for package in PACKAGES if "cli" in allowed(package)] == ["__main__"]

@@ -10,8 +10,8 @@ from studies.linear_probe import FLOOR, PENALTY, fit, probed_start
 from torch import Tensor
 
 from stmnet.data.reading import read_center
-from stmnet.data.records import Clip, ClipList
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.models.zoo import build_model
 from tests.conftest import VideoWriter
 

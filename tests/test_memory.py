@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import subprocess
@@ -10,8 +9,8 @@ import sys
 
 import pytest
 
-from stmnet import cli
-from stmnet.data import clips
+from stmnet.cli import main as cli
+from stmnet.data import loaders
 
 TOLD_BEFORE = ("MALLOC_", "GLIBC_TUNABLES")
 PROGRAM = """
@@ -60,10 +59,10 @@ def test_commands_keep_what_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers_hand_back_what_is_freed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(clips, "hand_back_freed_memory", lambda: calls.append("handed back"))
-    monkeypatch.setattr(clips, "_batches_collated", itertools.count(1))
+    monkeypatch.setattr(loaders, "hand_back_freed_memory", lambda: calls.append("handed back"))
     for is_worker, expected in ((False, 0), (True, 3)):
-        monkeypatch.setattr(clips, "get_worker_info", lambda found=is_worker: found or None)
-        for _ in range(3 * clips.BATCHES_A_TRIM):
-            clips.collate([])
+        monkeypatch.setattr(loaders, "get_worker_info", lambda found=is_worker: found or None)
+        collate = loaders.TrimmingCollate(loaders.collate)
+        for _ in range(3 * loaders.BATCHES_PER_TRIM):
+            collate([])
         assert len(calls) == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stmnet.data.datasets import read_split
+from stmnet.datasets.splits import read_split
 from tests.conftest import STMNET, write_video
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ def stmnet(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("corrupt_split", ["train", "validation"])
-def test_bad_clips_are_named_once_and_the_rest_is_learnt(
+def test_bad_clips_are_named_once_and_the_rest_is_learned(
     tmp_path: Path, corrupt_split: str
 ) -> None:
     root, run = tmp_path / "clips", tmp_path / "run"

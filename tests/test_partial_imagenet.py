@@ -47,7 +47,7 @@ def folded_features(weights: dict[str, Tensor], frames: Tensor) -> list[Tensor]:
 
 @pytest.fixture
 def frames(shared: Path) -> Tensor:
-    """(10, 3, 128, 128), normalised, of a real video."""
+    """(10, 3, 128, 128), normalized, of a real video."""
     video = read_frames(shared / "videos" / "clips" / "demo.mp4", range(0, 270, 27))
     normalized: Tensor = Preprocessing(10, 128, 128).normalize(video[..., 64:192, 100:228])
     return normalized

@@ -1,4 +1,4 @@
-"""Load, call and save a recogniser; and what is said of files that are none."""
+"""Load, call and save a recognizer; and what is said of files that are none."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import stmnet
-from stmnet.data.motion import LABEL_NAMES
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.models.optimize import fast_dtype
-from stmnet.recognizer import METADATA_KEY, Card, Recognizer, load
+from stmnet.motion.classes import LABEL_NAMES
+from stmnet.recognizer import METADATA_KEY, ModelConfig, Recognizer, load
 from tests.conftest import VideoWriter, decode_all
 
-CARD = Card(
+CONFIG = ModelConfig(
     model="stm_resnet18",
     label_names=("jump", "sit down", "wave"),
     preprocessing=Preprocessing(num_frames=4, short_side=72, crop_size=64),
@@ -33,7 +33,7 @@ CARD = Card(
 @pytest.fixture
 def recognizer() -> Recognizer:
     torch.manual_seed(0)
-    return Recognizer(CARD.build(), CARD)
+    return Recognizer(CONFIG.build(), CONFIG)
 
 
 def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path
         recognizer.save(tmp_path / "model.ckpt")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="dtype 'float16': give one of float32, fast"):
-        Recognizer(recognizer.network, CARD, dtype="float16")  # type: ignore[arg-type]
+        Recognizer(recognizer.network, CONFIG, dtype="float16")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"clips are torch\.float32: give uint8 from 0 to 255"):
         recognizer.probabilities(torch.zeros(1, 4, 3, 64, 64))
     with pytest.raises(ValueError, match="top_k 0: give at least 1"):
@@ -53,14 +53,14 @@ def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path
         stmnet.read_frames("a\0.mp4", [0])
 
 
-def test_a_folder_with_a_gap_is_recognised_with_a_warning(
+def test_a_folder_with_a_gap_is_recognized_with_a_warning(
     recognizer: Recognizer, tmp_path: Path
 ) -> None:
     for number in (1, 2, 4, 5):
         Image.new("RGB", (96, 72), (number, 0, 0)).save(tmp_path / f"{number:05d}.png")
     (warning,) = recognizer(tmp_path).warnings
     assert warning == (
-        f"{tmp_path}: has 4 frames, between which numbers are missing; recognised from these."
+        f"{tmp_path}: has 4 frames, between which numbers are missing; recognized from these."
     )
     (tmp_path / "00002.png").write_bytes(b"no image")
     with pytest.raises(VideoError, match=r"00002\.png: not a readable image") as raised:
@@ -76,7 +76,7 @@ def test_saved_and_loaded_is_the_same(
     (tmp_path / "any").touch()
     assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
     loaded = stmnet.load(path)
-    assert loaded.card == CARD
+    assert loaded.config == CONFIG
     video = make_video("a.mp4", num_frames=20)
     assert loaded(video) == recognizer(video)
     # A run's folder stands for the weights in it.
@@ -92,7 +92,7 @@ def test_a_prediction_step_by_step(recognizer: Recognizer, make_video: VideoWrit
     with torch.no_grad():
         logits = recognizer.network(clip[None])[0].tolist()
     exponentials = np.exp(np.array(logits) - max(logits))
-    expected = dict(zip(CARD.label_names, exponentials / exponentials.sum(), strict=True))
+    expected = dict(zip(CONFIG.label_names, exponentials / exponentials.sum(), strict=True))
     prediction = recognizer(video, top_k=3)
     assert dict(prediction.top) == pytest.approx(expected, rel=1e-4)
     assert prediction.label == max(expected, key=expected.__getitem__)
@@ -139,8 +139,8 @@ def test_fast_is_chosen_and_near(recognizer: Recognizer, tmp_path: Path) -> None
 
 def test_the_packaged_model_has_its_labels_and_preprocessing() -> None:
     recognizer = load("motion")
-    assert recognizer.card.label_names == LABEL_NAMES
-    assert recognizer.card.preprocessing.num_frames == 8
+    assert recognizer.config.label_names == LABEL_NAMES
+    assert recognizer.config.preprocessing.num_frames == 8
     assert not recognizer.network.training
 
 
@@ -169,10 +169,10 @@ def test_a_run_that_is_not_over_names_its_checkpoints(tmp_path: Path) -> None:
 def test_scores_that_are_no_numbers_are_no_answer(
     recognizer: Recognizer, make_video: VideoWriter
 ) -> None:
-    network = recognizer.card.build()
+    network = recognizer.config.build()
     nn.init.constant_(network.fc.bias, torch.nan)
     with pytest.raises(CheckpointError, match="scores are no numbers. Its training diverged"):
-        Recognizer(network, recognizer.card)(make_video("a.mp4"))
+        Recognizer(network, recognizer.config)(make_video("a.mp4"))
 
 
 def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_weights_without_a_card_and_cards_that_do_not_fit(
     state_dict = recognizer.network.state_dict()
     tensors = {name: tensor.contiguous() for name, tensor in state_dict.items()}
     save_file(tensors, tmp_path / "bare.safetensors")
-    with pytest.raises(CheckpointError, match="weights without stmnet's card"):
+    with pytest.raises(CheckpointError, match="weights without stmnet's config"):
         load(tmp_path / "bare.safetensors")
-    card = json.dumps(CARD.to_dict() | {"label_names": ["only one"]})
-    save_file(tensors, tmp_path / "other.safetensors", metadata={METADATA_KEY: card})
-    with pytest.raises(CheckpointError, match="its card and its weights do not fit"):
+    config = json.dumps(CONFIG.to_dict() | {"label_names": ["only one"]})
+    save_file(tensors, tmp_path / "other.safetensors", metadata={METADATA_KEY: config})
+    with pytest.raises(CheckpointError, match="its config and its weights do not fit"):
         load(tmp_path / "other.safetensors")
 
 

@@ -21,8 +21,8 @@ from studies.runs import Outcome, Run, finish_all, record, recorded
 from studies.so_far import first_seeds
 from studies.tables import cell, class_mean, crossed_interval, difference, each_seed, table
 
-from stmnet.data.datasets import read_split
-from stmnet.data.datasets.folder import Row
+from stmnet.datasets.class_folders import Row
+from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
 
 NORMAL_95 = 1.959964

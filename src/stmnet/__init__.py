@@ -1,4 +1,4 @@
-"""Recognise actions in video with STM: spatiotemporal and motion features in a 2D network.
+"""Recognize actions in video with STM: spatiotemporal and motion features in a 2D network.
 
 The public names are imported when they are first used, so that `import stmnet` costs nothing.
 """

@@ -2,7 +2,7 @@
 
 import sys
 
-from stmnet.cli import main
+from stmnet.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

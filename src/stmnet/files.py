@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and whether there are any."""
+"""Files that are whole or not there, whether there are any, and those that come with stmnet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 255
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a hidden path beside `path` to write; it becomes `path` if the block ends well.
 
     Whatever stood at `path` stays until then, also when the process is killed.
@@ -47,3 +47,13 @@ def is_file(path: Path) -> bool:
     with suppress(OSError):
         return path.is_file()
     return False
+
+
+def packaged_file(name: str) -> Path:
+    """The path of a file or folder that comes with stmnet, as "recipes/motion_stm.yaml".
+
+    In a wheel it lies beside the code, in a checkout at its top.
+    """
+    package = Path(__file__).parent
+    installed = package / name
+    return installed if installed.exists() else package.parents[1] / name

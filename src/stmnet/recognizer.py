@@ -15,14 +15,13 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
 from stmnet.data.reading import read_center
-from stmnet.data.records import UNLABELLED, Clip
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.errors import CheckpointError, VideoError
-from stmnet.files import is_file, is_folder, whole_file
+from stmnet.files import atomic_write, is_file, is_folder, packaged_file
 from stmnet.models.optimize import optimize
 from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
 from stmnet.models.zoo import build_model
-from stmnet.shipped import shipped
 from stmnet.video.frames import probe
 
 METADATA_KEY = "stmnet"
@@ -33,8 +32,8 @@ InferenceDtype = Literal["float32", "fast"]
 
 
 @dataclass(frozen=True)
-class Card:
-    """All that is needed, beside the weights, to recognise a video; stored with the weights.
+class ModelConfig:
+    """All that is needed, beside the weights, to recognize a video; stored with the weights.
 
     `label_names` are in the order of the network's scores.
     """
@@ -59,7 +58,7 @@ class Card:
         return plain
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Card:
+    def from_dict(cls, plain: Mapping[str, Any]) -> ModelConfig:
         """The inverse of `to_dict`."""
         preprocessing = dict(plain["preprocessing"])
         preprocessing["mean"] = tuple(preprocessing["mean"])
@@ -74,7 +73,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a recogniser says of one video.
+    """What a recognizer says of one video.
 
     `top` holds (label name, probability) pairs, the likeliest first; `warnings` what was wrong
     with the video and did not stop it from being read.
@@ -91,21 +90,21 @@ class Prediction:
 
 
 class Recognizer:
-    """A network that recognises videos: `recognizer("clip.mp4").label`.
+    """A network that recognizes videos: `recognizer("clip.mp4").label`.
 
-    `network` stays as it is given, and is what `save` writes. What recognises is an optimised copy
+    `network` stays as it is given, and is what `save` writes. What recognizes is an optimized copy
     of it on the same device, made at the first call: what changes in `network` later, it does not
     see. In float32 its probabilities are those of `network` (1e-4). Raises `ValueError` for a
     `dtype` that is none of `InferenceDtype`.
     """
 
     def __init__(
-        self, network: nn.Module, card: Card, *, dtype: InferenceDtype = "float32"
+        self, network: nn.Module, config: ModelConfig, *, dtype: InferenceDtype = "float32"
     ) -> None:
         if dtype not in get_args(InferenceDtype):
             raise ValueError(f"dtype {dtype!r}: give one of {', '.join(get_args(InferenceDtype))}.")
         self.network = network.eval()
-        self.card = card
+        self.config = config
         self.dtype = dtype
 
     @cached_property
@@ -119,9 +118,9 @@ class Recognizer:
         return next(self.network.parameters()).device
 
     def __call__(self, video: str | Path, top_k: int = 5) -> Prediction:
-        """Recognise the centre view of a video file.
+        """Recognize the center view of a video file.
 
-        A video that ends too early is recognised from what is there, with a warning. Raises
+        A video that ends too early is recognized from what is there, with a warning. Raises
         `VideoError` for one that cannot be read, or has one frame only: that shows no motion;
         `ValueError` for a `top_k` below 1.
         """
@@ -138,8 +137,8 @@ class Recognizer:
                 f"{video}: the network's scores are no numbers. Its training diverged: train again "
                 "with a lower learning rate."
             )
-        top = probabilities.topk(min(top_k, len(self.card.label_names)))
-        names = [self.card.label_names[label] for label in top.indices.tolist()]
+        top = probabilities.topk(min(top_k, len(self.config.label_names)))
+        names = [self.config.label_names[label] for label in top.indices.tolist()]
         warnings = []
         if info.is_truncated:
             what_is_wrong = (
@@ -148,15 +147,15 @@ class Recognizer:
                 else f"ends after {info.num_frames} frames, before the length its header states (a "
                 "cut file?)"
             )
-            warnings.append(f"{video}: {what_is_wrong}; recognised from these.")
+            warnings.append(f"{video}: {what_is_wrong}; recognized from these.")
         return Prediction(
             str(video), tuple(zip(names, top.values.tolist(), strict=True)), tuple(warnings)
         )
 
     def read_view(self, video: Path) -> Tensor:
-        """The centre view of a video: (T, 3, crop, crop) uint8."""
-        preprocessing = self.card.preprocessing
-        frames = read_center(Clip(video, UNLABELLED), preprocessing)
+        """The center view of a video: (T, 3, crop, crop) uint8."""
+        preprocessing = self.config.preprocessing
+        frames = read_center(Clip(video, UNLABELED), preprocessing)
         return preprocessing.center_view()(frames)
 
     def network_input(self, clips: Tensor) -> Tensor:
@@ -166,7 +165,7 @@ class Recognizer:
         """
         if clips.dtype != torch.uint8:
             raise TypeError(f"clips are {clips.dtype}: give uint8 from 0 to 255.")
-        return self.card.preprocessing.normalize(clips.to(self.device))
+        return self.config.preprocessing.normalize(clips.to(self.device))
 
     @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:
@@ -175,7 +174,7 @@ class Recognizer:
         return logits.softmax(dim=1).cpu()
 
     def save(self, path: str | Path) -> Path:
-        """Write the weights, with the card inside, as safetensors; whole or not at all.
+        """Write the weights, with the config inside, as safetensors; whole or not at all.
 
         Raises `CheckpointError` where that cannot be, or the name does not end in .safetensors.
         """
@@ -184,10 +183,10 @@ class Recognizer:
             raise CheckpointError(f"{path}: weights are safetensors. End the name in .safetensors.")
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         try:
-            with whole_file(path) as unfinished:
-                card = json.dumps(self.card.to_dict())
+            with atomic_write(path) as unfinished:
+                config = json.dumps(self.config.to_dict())
                 # Not by `save_file`, whose files no one but their owner may read.
-                unfinished.write_bytes(as_safetensors(tensors, metadata={METADATA_KEY: card}))
+                unfinished.write_bytes(as_safetensors(tensors, metadata={METADATA_KEY: config}))
         except OSError as e:
             raise CheckpointError(
                 f"{path}: cannot be written ({e.strerror}). Make room there."
@@ -201,14 +200,14 @@ def load(
     dtype: InferenceDtype = "float32",
     device: str | torch.device | None = None,
 ) -> Recognizer:
-    """Load a recogniser: "motion" (comes with the package), a file of weights, or a run's folder.
+    """Load a recognizer: "motion" (comes with the package), a file of weights, or a run's folder.
 
     Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). `dtype` is
     what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`,
     and `ValueError` as `Recognizer` does.
     """
     if str(name_or_path) in PACKAGED:
-        path = shipped(f"weights/{name_or_path}.safetensors")
+        path = packaged_file(f"weights/{name_or_path}.safetensors")
     else:
         path = Path(name_or_path)
     if is_folder(path):
@@ -227,20 +226,22 @@ def load(
     state_dict = read_checkpoint_file(path)
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+            config = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
     else:
-        card = state_dict.get(METADATA_KEY)
+        config = state_dict.get(METADATA_KEY)
         state_dict = {
             name.removeprefix("network."): tensor
             for name, tensor in state_dict.get("state_dict", {}).items()
         }
-    if card is None:
-        raise CheckpointError(f"{path}: weights without stmnet's card. Give a file it wrote.")
+    if config is None:
+        raise CheckpointError(f"{path}: weights without stmnet's config. Give a file it wrote.")
     try:
-        recognizer = Recognizer((parsed := Card.from_dict(card)).build(), parsed, dtype=dtype)
+        recognizer = Recognizer(
+            (parsed := ModelConfig.from_dict(config)).build(), parsed, dtype=dtype
+        )
         recognizer.network.load_state_dict(state_dict)
     except (KeyError, TypeError, RuntimeError) as e:
         reason = (str(e).splitlines() or [""])[0]
-        raise CheckpointError(f"{path}: its card and its weights do not fit ({reason}).") from e
+        raise CheckpointError(f"{path}: its config and its weights do not fit ({reason}).") from e
     recognizer.network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return recognizer

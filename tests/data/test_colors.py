@@ -1,4 +1,4 @@
-"""Colours: every step by its definition, pixel by pixel; torchvision; draws by chi-square."""
+"""Colors: every step by its definition, pixel by pixel; torchvision; draws by chi-square."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from stmnet.data.colors import RandomColors, apply_colors, compose_colors, hue_rotation
 from stmnet.data.transforms import Augmentation
-from stmnet.training.recipe import AugmentationRecipe
+from stmnet.runs.recipe import AugmentationRecipe
 from tests.data.statistics import assert_drawn_from, uniform
 
 IDENTITY = compose_colors([])
@@ -78,14 +78,14 @@ def test_mid_range_pictures_as_torchvision_has_them(seed: int) -> None:
     torch.testing.assert_close(apply_colors(frames, colors), expected, atol=0.05, rtol=0)
 
 
-def test_hue_keeps_grey_and_luma_and_turns_as_torchvision_does() -> None:
+def test_hue_keeps_gray_and_luma_and_turns_as_torchvision_does() -> None:
     for turn in (-0.5, -0.1, 0.2):
         rotation = hue_rotation(turn).float()
         luma = torch.tensor([0.2989, 0.587, 0.114])
         torch.testing.assert_close(rotation @ torch.ones(3), torch.ones(3))
         torch.testing.assert_close(luma @ rotation, luma)
         torch.testing.assert_close(hue_rotation(-turn).float() @ rotation, torch.eye(3))
-    # Of muted colours, the hue in HSV moves as far, give or take what the hexagon bends.
+    # Of muted colors, the hue in HSV moves as far, give or take what the hexagon bends.
     for red, green, blue in [(0.6, 0.4, 0.4), (0.4, 0.6, 0.4), (0.4, 0.4, 0.6), (0.6, 0.6, 0.4)]:
         color = torch.tensor([red, green, blue])
         turned = hue_rotation(0.1).float() @ color

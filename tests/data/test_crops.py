@@ -50,7 +50,7 @@ def test_sizes_and_places_are_drawn_evenly(num_positions: int) -> None:
     frames = torch.empty(2, 3, 32, 48)
     crop = MultiScaleCrop(16, [1.0, 0.75, 0.5], num_positions)
     probabilities: dict[tuple[int, int, int, int], float] = {}
-    # By hand: seven pairs of 32, 24 and 16 pixels that are neighbours; quarters of what is left.
+    # By hand: seven pairs of 32, 24 and 16 pixels that are neighbors; quarters of what is left.
     sizes = [(32, 32), (32, 24), (24, 32), (24, 24), (24, 16), (16, 24), (16, 16)]
     quarters = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
     if num_positions == 13:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stmnet.data.reading import read_center, read_clip
-from stmnet.data.records import Clip
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.clip_list import Clip
 from stmnet.errors import VideoError
 from stmnet.video.frames import read_frames
 from tests.conftest import VideoWriter, decode_all

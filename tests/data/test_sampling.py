@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import torch
 
-from stmnet.data.choices import Sampling
+from stmnet.data.option_types import Sampling
 from stmnet.data.sampling import (
     SAMPLINGS,
     center_segment_indices,

@@ -1,4 +1,4 @@
-"""Transforms: one draw a clip, labels that follow the flip, ImageNet's normalisation."""
+"""Transforms: one draw a clip, labels that follow the flip, ImageNet's normalization."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torchvision.transforms import v2
 
 from stmnet.data.colors import compose_colors
-from stmnet.data.records import ClipList
 from stmnet.data.transforms import Augmentation, Preprocessing, RandomMirror
+from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import DatasetError
-from stmnet.training.recipe import AugmentationRecipe
+from stmnet.runs.recipe import AugmentationRecipe
 from tests.data.statistics import assert_drawn_from, uniform
 
 SMALL = Preprocessing(num_frames=4, short_side=36, crop_size=32)
@@ -127,7 +127,7 @@ def test_center_view_is_the_middle_of_the_scaled_frame() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (12, 19, 12, 19)
 
 
-def test_normalisation_by_hand() -> None:
+def test_normalization_by_hand() -> None:
     clips = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 3, 1, 1)
     result = SMALL.normalize(clips).flatten()
     expected = [(0 / 255 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
@@ -137,7 +137,7 @@ def test_normalisation_by_hand() -> None:
 @pytest.mark.parametrize("lies", ["channels last", "channels first"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("with_colors", [False, True])
-def test_normalised_clips_lie_channels_last(
+def test_normalized_clips_lie_channels_last(
     lies: str, dtype: torch.dtype, with_colors: bool
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -160,7 +160,7 @@ def test_normalised_clips_lie_channels_last(
                 torch.testing.assert_close(normalized[channel], expected.float())
 
 
-def test_colors_come_before_the_normalisation() -> None:
+def test_colors_come_before_the_normalization() -> None:
     # 200 twice as bright is clipped to 255, and only then made to have mean zero.
     clips = torch.tensor([200, 50, 0], dtype=torch.uint8).view(1, 1, 3, 1, 1)
     colors = compose_colors([("brightness", 2.0)]).unsqueeze(0)

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from stmnet.evaluation.confusion import most_confused_pairs, mutual_pairs, partners_together
+from stmnet.analysis.confusion import most_confused_pairs, mutual_pairs, partners_together
 from stmnet.evaluation.intervals import bootstrap_interval
-from stmnet.evaluation.metrics import summarise
+from stmnet.evaluation.metrics import summarize
 
 
 def random_scores(num_clips, num_classes, seed=0):
@@ -44,7 +44,7 @@ def binomial_quantile(num_trials, chance, level):
 @pytest.mark.parametrize("num_classes", [2, 4, 5, 6, 12])
 def test_accuracies_and_confusion_equal_loops_over_clips(num_classes):
     probabilities, targets = random_scores(150, num_classes)
-    metrics = summarise(probabilities, targets)
+    metrics = summarize(probabilities, targets)
     counts = confusion_by_hand(probabilities, targets)
     per_class = [counts[label][label] / sum(counts[label]) for label in range(num_classes)]
 
@@ -59,7 +59,7 @@ def test_accuracies_and_confusion_equal_loops_over_clips(num_classes):
 def test_class_without_clips_is_nan_and_not_in_the_mean():
     # Class 2 has no clips but is predicted once: torchmetrics' own macro mean would count it as 0.
     probabilities = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.2, 0.7, 0.1]])
-    metrics = summarise(probabilities, torch.tensor([0, 0, 1]))
+    metrics = summarize(probabilities, torch.tensor([0, 0, 1]))
     assert metrics.per_class_accuracy[:2].tolist() == [0.5, 1.0]
     assert metrics.per_class_accuracy[2].isnan()
     assert metrics.mean_class_accuracy == 0.75
@@ -76,7 +76,7 @@ def test_class_without_clips_is_nan_and_not_in_the_mean():
 )
 def test_scores_that_do_not_fit_are_refused(probabilities, targets):
     with pytest.raises(ValueError, match="clips"):
-        summarise(probabilities, targets)
+        summarize(probabilities, targets)
 
 
 @pytest.mark.parametrize(("num_clips", "num_correct"), [(200, 140), (600, 588), (50, 25)])
@@ -132,5 +132,5 @@ def test_calibration_error_equals_a_loop_over_bins_of_confidence():
         mean_confidence = sum(confidence for confidence, _ in clips) / len(clips)
         accuracy = sum(right for _, right in clips) / len(clips)
         expected += len(clips) / 400 * abs(mean_confidence - accuracy)
-    assert summarise(probabilities, targets).calibration_error == pytest.approx(expected, abs=1e-6)
+    assert summarize(probabilities, targets).calibration_error == pytest.approx(expected, abs=1e-6)
     assert expected > 0.1

@@ -109,7 +109,7 @@ def conv1x1_loop(maps: Tensor, weight: Tensor, *, stride: int = 1) -> Tensor:
 
 
 def batch_norm_loop(maps: Tensor, module: torch.nn.Module) -> Tensor:
-    """Batch normalisation with stored statistics."""
+    """Batch normalization with stored statistics."""
     scale = module.weight / (module.running_var + module.eps).sqrt()
     moved = maps - module.running_mean.view(1, -1, 1, 1)
     return moved * scale.view(1, -1, 1, 1) + module.bias.view(1, -1, 1, 1)

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stmnet.models.complexity import measure
 from stmnet.models.eco import Inception, ResidualBlock3d
 from stmnet.models.optimize import optimize
 from stmnet.models.zoo import build_model
+from stmnet.profiling.complexity import measure
 
 # Channels, height and width at the end of BN-Inception's blocks, for a picture of 224x224
 # (Ioffe and Szegedy, Fig. 5); 3c is split in ECO.
@@ -38,7 +38,7 @@ def bn(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
 
 
 def stages_3d(volumes: Tensor, weights: dict[str, Tensor]) -> Tensor:
-    """res3a to res5b: every sum is normalised and rectified for the next block, itself kept."""
+    """res3a to res5b: every sum is normalized and rectified for the next block, itself kept."""
     kept = F.conv3d(volumes, weights["stages_3d.0.weight"], padding=1)
     for index, stride in enumerate((1, 2, 1, 2, 1), start=1):
         block = f"stages_3d.{index}"

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from stmnet.models.complexity import measure
 from stmnet.models.i3d import InflatedPointwise
 from stmnet.models.zoo import build_model
+from stmnet.profiling.complexity import measure
 
 # FACTS: 3x1x1 kernels in alternating blocks.
 ALTERNATING = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))

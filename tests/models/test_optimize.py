@@ -1,4 +1,4 @@
-"""An optimised network says what the plain one says, and leaves it as it was."""
+"""An optimized network says what the plain one says, and leaves it as it was."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def assert_same_logits(model: nn.Module) -> nn.Module:
 def test_every_model_keeps_its_logits(name: str) -> None:
     quick = assert_same_logits(trained(name))
     left = [name for name, module in quick.named_modules() if isinstance(module, NORMS)]
-    # ECO's 3D network normalises before its convolutions: sums and activations stand between.
+    # ECO's 3D network normalizes before its convolutions: sums and activations stand between.
     assert (left == []) != name.startswith("eco")
 
 
@@ -151,7 +151,7 @@ def test_compiled_its_weights_are_constants() -> None:
 
 def test_what_cannot_be_meant_is_an_error() -> None:
     network = optimize(trained("tsn_resnet18"))
-    with pytest.raises(TypeError, match="optimised already"):
+    with pytest.raises(TypeError, match="optimized already"):
         optimize(network)
     with pytest.raises(ValueError, match="dtype 'float16': give 'fast' or one of torch's"):
         optimize(trained("tsn_resnet18"), dtype="float16")  # type: ignore[arg-type]

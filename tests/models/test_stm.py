@@ -90,7 +90,7 @@ def test_temporal_kernels_start_as_a_part_shift() -> None:
     assert torch.equal(shifted[:, :, 6:], after[:, :, 6:])
 
 
-def test_motion_starts_as_the_difference_of_neighbours() -> None:
+def test_motion_starts_as_the_difference_of_neighbors() -> None:
     module = CMM(16, num_frames=3)
     features = torch.randn(6, 1, 4, 4)
     assert torch.equal(module.transform(features), features)

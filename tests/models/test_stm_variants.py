@@ -75,9 +75,9 @@ def cmm_loop(frames: Tensor, cmm: CMM, options: STMOptions, *, stride: int) -> T
     reduced = batch_norm_loop(conv1x1_loop(frames, cmm.reduce.weight), cmm.bn)
     assert reduced.shape[1] == CHANNELS // min(options.reduction, CHANNELS)
     if options.kernels == "frequency":
-        centre = torch.zeros(reduced.shape[1], 3, 3, dtype=frames.dtype)
-        centre[:, 1, 1] = 1
-        motion = eq2_loop(reduced, centre, T)
+        center = torch.zeros(reduced.shape[1], 3, 3, dtype=frames.dtype)
+        center[:, 1, 1] = 1
+        motion = eq2_loop(reduced, center, T)
     elif options.cmm_transform == "ordinary":
         motion = eq2_ordinary_loop(reduced, cmm.transform.weight, T)
     else:
@@ -157,11 +157,11 @@ def test_degenerated_modules_are_equation_7() -> None:
 
 
 def test_fixed_kernels_are_neither_trained_nor_loaded() -> None:
-    learnt = build_model("stm_resnet18", num_classes=3, width=8)
+    learned = build_model("stm_resnet18", num_classes=3, width=8)
     fixed = build_model("stm_resnet18", num_classes=3, width=8, kernels="frequency")
     for names in (dict(fixed.named_parameters()), fixed.state_dict()):
         assert not any("temporal" in name or "transform" in name for name in names)
-    assert load_matching(fixed, learnt.state_dict()).missing == ()
+    assert load_matching(fixed, learned.state_dict()).missing == ()
     (kernels,) = {
         tuple(kernel.flatten().tolist())
         for module in fixed.modules()

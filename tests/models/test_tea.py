@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from stmnet.models.complexity import measure
 from stmnet.models.tea import MotionExcitation, TEABottleneck
 from stmnet.models.zoo import build_model
+from stmnet.profiling.complexity import measure
 
 
 def randomize(module: nn.Module) -> nn.Module:
@@ -26,7 +26,7 @@ def randomize(module: nn.Module) -> nn.Module:
     return module.double().eval()
 
 
-def normalised(maps: Tensor, bn: nn.BatchNorm2d) -> Tensor:
+def normalized(maps: Tensor, bn: nn.BatchNorm2d) -> Tensor:
     scale = (bn.weight / (bn.running_var + bn.eps).sqrt()).view(1, -1, 1, 1)
     return (maps - bn.running_mean.view(1, -1, 1, 1)) * scale + bn.bias.view(1, -1, 1, 1)
 
@@ -47,7 +47,7 @@ def temporal_loop(frames: Tensor, kernels: Tensor, num_frames: int) -> Tensor:
 
 def excitation_loop(module: MotionExcitation, frames: Tensor, num_frames: int) -> Tensor:
     """TEA's Eq. 1 to 5, frame by frame, with the scale of its code (A is half the paper's)."""
-    reduced = normalised(convolved_1x1(frames, module.reduce), module.bn_reduced)
+    reduced = normalized(convolved_1x1(frames, module.reduce), module.bn_reduced)
     result = torch.empty_like(frames)
     for image in range(len(frames)):
         motion = torch.zeros_like(reduced[0])
@@ -60,7 +60,7 @@ def excitation_loop(module: MotionExcitation, frames: Tensor, num_frames: int) -
                 motion[c] += module.transform.weight[c, 0, i, j] * moved
             motion -= reduced[image]
         pooled = motion.mean(dim=(1, 2)).view(1, -1, 1, 1)
-        restored = normalised(convolved_1x1(pooled, module.expand), module.bn_expanded)
+        restored = normalized(convolved_1x1(pooled, module.expand), module.bn_expanded)
         attention = 1 / (1 + torch.exp(-restored)) - 0.5
         result[image] = frames[image] + frames[image] * attention[0]
     return result
@@ -92,7 +92,7 @@ def test_aggregation_is_its_loop(in_channels: int, stride: int) -> None:
         patches = F.unfold(mixed, 3, padding=1, stride=stride)
         maps = torch.einsum("ok,nkl->nol", block.convs[i].weight.flatten(1), patches)
         maps = maps.unflatten(2, (-(-5 // stride), -(-4 // stride)))
-        results.append(normalised(maps, block.bns[i]).clamp(min=0))
+        results.append(normalized(maps, block.bns[i]).clamp(min=0))
     last = temporal_loop(parts[3], block.temporal[3].weight, 3)
     if first_of_stage:
         patches = F.unfold(last, 3, padding=1, stride=stride).unflatten(1, (6, 9))
@@ -104,9 +104,9 @@ def test_aggregation_is_its_loop(in_channels: int, stride: int) -> None:
 def test_a_block_excites_before_it_aggregates() -> None:
     block = randomize(TEABottleneck(64, 16, num_frames=3))
     frames = torch.randn(3, 64, 3, 4, dtype=torch.float64)
-    inside = normalised(convolved_1x1(frames, block.conv1), block.bn1).clamp(min=0)
+    inside = normalized(convolved_1x1(frames, block.conv1), block.bn1).clamp(min=0)
     inside = block.aggregate(excitation_loop(block.me, inside, 3))
-    expected = (normalised(convolved_1x1(inside, block.conv3), block.bn3) + frames).clamp(min=0)
+    expected = (normalized(convolved_1x1(inside, block.conv3), block.bn3) + frames).clamp(min=0)
     torch.testing.assert_close(block(frames), expected, rtol=1e-9, atol=1e-9)
 
 

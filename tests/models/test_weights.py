@@ -18,7 +18,7 @@ from stmnet.models.imagenet import imagenet_url
 from stmnet.models.stm import ChannelwiseTemporalConv
 from stmnet.models.weights import load_backbone
 from stmnet.models.zoo import build_model
-from stmnet.recognizer import METADATA_KEY, Card, Recognizer
+from stmnet.recognizer import METADATA_KEY, ModelConfig, Recognizer
 
 
 @cache
@@ -123,8 +123,8 @@ def test_fine_tuning_from_a_run_replaces_the_head(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     names = tuple(f"kinetics {label}" for label in range(7))
-    card = Card("stm_resnet18", names, Preprocessing(8, 256, 224), {"width": 8})
-    trained = Recognizer(card.build(), card)
+    config = ModelConfig("stm_resnet18", names, Preprocessing(8, 256, 224), {"width": 8})
+    trained = Recognizer(config.build(), config)
     weights = trained.network.state_dict()
     path = trained.save(tmp_path / "model.safetensors")
     if kind == "folder":
@@ -135,7 +135,7 @@ def test_fine_tuning_from_a_run_replaces_the_head(
         prefix = {"ckpt": "network.", "ddp": "module."}[kind]
         path = given = tmp_path / "last.ckpt"
         wrapped = {f"{prefix}{name}": tensor for name, tensor in weights.items()}
-        torch.save({"state_dict": wrapped, METADATA_KEY: card.to_dict(), "epoch": 3}, given)
+        torch.save({"state_dict": wrapped, METADATA_KEY: config.to_dict(), "epoch": 3}, given)
     model = build_model("stm_resnet18", num_classes=5, width=8, pretrained=str(given))
     assert set(weights) - equal_tensors(model, weights) == {"fc.weight", "fc.bias"}
     assert capsys.readouterr().err == (

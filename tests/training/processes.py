@@ -22,7 +22,7 @@ CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["lightning.pytorch", "stmnet.training.run"])
 
 
-def run_apart(folder: Path, num_processes: int, work: Callable[..., Any], *arguments: Any) -> None:
+def run_apart(folder: Path, world_size: int, work: Callable[..., Any], *arguments: Any) -> None:
     """`work(rank, *arguments)` in each process, which writes its output into the folder.
 
     `work` is found by its module and name. A process that fails or hangs is an error.
@@ -30,7 +30,7 @@ def run_apart(folder: Path, num_processes: int, work: Callable[..., Any], *argum
     folder.mkdir(parents=True, exist_ok=True)
     processes = [
         CONTEXT.Process(target=_run, args=(folder, rank, work, arguments))
-        for rank in range(num_processes)
+        for rank in range(world_size)
     ]
     for process in processes:
         process.start()
@@ -40,7 +40,7 @@ def run_apart(folder: Path, num_processes: int, work: Callable[..., Any], *argum
         process.join()
     failures = [path.read_text() for path in sorted(folder.glob("*.failure"))]
     assert not failures, "\n".join(failures)
-    assert [process.exitcode for process in processes] == [0] * num_processes
+    assert [process.exitcode for process in processes] == [0] * world_size
 
 
 def _run(folder: Path, rank: int, work: Callable[..., Any], arguments: Any) -> None:
@@ -55,35 +55,35 @@ def _run(folder: Path, rank: int, work: Callable[..., Any], arguments: Any) -> N
 
 
 def run_in_processes(
-    folder: Path, num_processes: int, work: Callable[..., Any], *arguments: Any
+    folder: Path, world_size: int, work: Callable[..., Any], *arguments: Any
 ) -> list[Any]:
     """What `work(rank, *arguments)` gives in each of processes that are joined by gloo."""
-    run_apart(folder, num_processes, _join_and_work, folder, num_processes, work, arguments)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(num_processes)]
+    run_apart(folder, world_size, _join_and_work, folder, world_size, work, arguments)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(world_size)]
 
 
 def _join_and_work(
-    rank: int, folder: Path, num_processes: int, work: Callable[..., Any], arguments: Any
+    rank: int, folder: Path, world_size: int, work: Callable[..., Any], arguments: Any
 ) -> None:
     distributed.init_process_group(
         "gloo",
         init_method=(folder / "rendezvous").as_uri(),
         rank=rank,
-        world_size=num_processes,
+        world_size=world_size,
         timeout=timedelta(seconds=SECONDS_TO_HANG),
     )
     torch.save(work(rank, *arguments), folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
-def as_torchrun_does(rank: int, num_processes: int, port: int) -> None:
+def as_torchrun_does(rank: int, world_size: int, port: int) -> None:
     """Tell Lightning who this process is."""
-    if num_processes > 1:
+    if world_size > 1:
         os.environ |= {
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(num_processes),
-            "LOCAL_WORLD_SIZE": str(num_processes),
+            "WORLD_SIZE": str(world_size),
+            "LOCAL_WORLD_SIZE": str(world_size),
             "GROUP_RANK": "0",
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stmnet.cli import main
-from stmnet.data.datasets import read_split
-from stmnet.data.motion import SplitSizes, generate
+from stmnet.cli.main import main
+from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
+from stmnet.motion.generate import SplitSizes, generate
 from stmnet.recognizer import load
-from stmnet.training.recipe import DataRecipe
+from stmnet.runs.recipe import DataRecipe
 from stmnet.training.run import read_list
 
 

@@ -13,17 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stmnet.data.clips import Batch
+from stmnet.data.clip_datasets import Batch
 from stmnet.data.transforms import Preprocessing
 from stmnet.errors import VideoError
 from stmnet.models.zoo import build_model
-from stmnet.recognizer import Card
-from stmnet.training.history import HistoryLog, TrainingProgress
+from stmnet.recognizer import ModelConfig
+from stmnet.runs.recipe import OptimizerRecipe
+from stmnet.training.history_log import HistoryLog, TrainingProgressBar
 from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
 from stmnet.training.means import RunningMeans
 from stmnet.training.module import ActionModule, learning_rate_factor
-from stmnet.training.policies import parameter_groups
-from stmnet.training.recipe import OptimizerRecipe
+from stmnet.training.parameter_groups import parameter_groups
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
     network = Recording()
     module = ActionModule(
         network,
-        Card("any", ("left", "right"), preprocessing),
+        ModelConfig("any", ("left", "right"), preprocessing),
         OptimizerRecipe(),
         objective=ClassificationObjective(),
         learning_rate=0.01,
@@ -98,11 +98,11 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
 
 def small_module(num_views: int, objective: ClassificationObjective) -> ActionModule:
     torch.manual_seed(2)
-    card = Card("tsn_resnet18", ("a", "b", "c"), Preprocessing(2, 32, 32), {"width": 4})
+    config = ModelConfig("tsn_resnet18", ("a", "b", "c"), Preprocessing(2, 32, 32), {"width": 4})
     loader = SimpleNamespace(num_views=num_views)
     return ActionModule(
-        card.build(),
-        card,
+        config.build(),
+        config,
         OptimizerRecipe(),
         objective=objective,
         learning_rate=0.01,
@@ -165,7 +165,7 @@ def test_a_clip_is_counted_once_whatever_is_said_of_it(capsys: pytest.CaptureFix
     see(module.validation_step, {3: "jump/1.jpg: broken"})
     assert capsys.readouterr().out == ""
     checkpoint = {
-        "stmnet": module.card.to_dict(),
+        "stmnet": module.config.to_dict(),
         "training_loader": None,
         "training_means": RunningMeans().state_dict(),
         "unreadable": module.unreadable,
@@ -226,7 +226,7 @@ def test_the_policy_of_tsn_is_what_its_line_does() -> None:
 def test_the_bar_shows_loss_accuracy_speed_and_the_time_left(tmp_path: Path) -> None:
     module = small_module(1, ClassificationObjective())
     log = HistoryLog(tmp_path / "history.jsonl")
-    bar = TrainingProgress(log)
+    bar = TrainingProgressBar(log)
     assert bar.get_metrics(None, module) == {}
     for loss, top1 in [(2.0, 0.25), (1.0, 0.75)]:
         module.training_means.add(

@@ -18,16 +18,16 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from stmnet.cli import main
-from stmnet.data.motion import SplitSizes, generate
+from stmnet.cli.main import main
 from stmnet.errors import RecipeError, StmnetError, Stopped, VideoError
-from stmnet.evaluation.figures import Curve, draw_learning_curve
-from stmnet.evaluation.history import read_history
+from stmnet.motion.generate import SplitSizes, generate
 from stmnet.recognizer import load
-from stmnet.training.history import HistoryLog
+from stmnet.report.figures import Curve, draw_learning_curve
+from stmnet.runs.history import read_history
+from stmnet.runs.provenance import commit_of
+from stmnet.runs.recipe import OptimizerRecipe, load_recipe
+from stmnet.training.history_log import HistoryLog
 from stmnet.training.module import ActionModule
-from stmnet.training.provenance import commit_of
-from stmnet.training.recipe import OptimizerRecipe, load_recipe
 from stmnet.training.run import learning_rate_in_words, train
 from tests.conftest import STMNET, printed_as_utf8
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stmnet.cli import main
+from stmnet.cli.main import main
 from stmnet.errors import VideoError
 from stmnet.video.frames import probe, read_frames
 from stmnet.video.transcode import Shape, transcode

@@ -89,7 +89,7 @@ def test_a_cut_file_says_so_and_gives_what_is_there(
 
 
 @pytest.mark.parametrize("name", ["videos/ucf101", "videos/clips/webm"])
-def test_real_cut_files_are_recognised_as_such(shared: Path, tmp_path: Path, name: str) -> None:
+def test_real_cut_files_are_recognized_as_such(shared: Path, tmp_path: Path, name: str) -> None:
     whole = sorted(path for path in (shared / name).rglob("*") if path.is_file())[0]
     cut = tmp_path / whole.name
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -171,7 +171,7 @@ def test_oblong_pixels_become_square(
 
 
 @pytest.mark.parametrize("pixels", ["yuvj420p", "yuv422p", "yuv420p10le"])
-def test_colours_stay(make_video: VideoWriter, pixels: str) -> None:
+def test_colors_stay(make_video: VideoWriter, pixels: str) -> None:
     source = make_video("a.mp4", pixel_format=pixels)
     assert psnr(decode_all(done(source)), decode_all(source)) > 32
 

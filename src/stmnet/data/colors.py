@@ -1,7 +1,7 @@
-"""The colours of a training clip: drawn where it is loaded, applied on the device.
+"""The colors of a training clip: drawn where it is loaded, applied on the device.
 
-Brightness, contrast, saturation, hue and grayscale are linear in the colours, in whatever order
-they come: a pixel x of a frame whose mean colour is m becomes A x + B m. What is drawn for a view
+Brightness, contrast, saturation, hue and grayscale are linear in the colors, in whatever order
+they come: a pixel x of a frame whose mean color is m becomes A x + B m. What is drawn for a view
 is therefore one tensor (3, 6), [A | B], and a loader's worker touches no pixel.
 """
 
@@ -33,7 +33,7 @@ def compose_colors(steps: Iterable[tuple[ColorStep, float]]) -> Tensor:
     """Steps and their factors, the first applied first -> (3, 6) float32, [A | B].
 
     A factor of one changes nothing; of hue, a factor of zero. Saturation by zero is grayscale.
-    The colours are meant in [0, 255], and clipped to it after the last step only.
+    The colors are meant in [0, 255], and clipped to it after the last step only.
     """
     of_pixel = _IDENTITY
     of_mean = torch.zeros_like(_IDENTITY)
@@ -57,9 +57,9 @@ def _matrix(step: Literal["brightness", "saturation", "hue"], factor: float) -> 
 
 
 def hue_rotation(turn: float) -> Tensor:
-    """The (3, 3) rotation by `turn` of a circle about the grey axis in YIQ; red goes to green.
+    """The (3, 3) rotation by `turn` of a circle about the gray axis in YIQ; red goes to green.
 
-    torchvision turns the hue in HSV. That keeps a colour's largest channel, as this keeps its
+    torchvision turns the hue in HSV. That keeps a color's largest channel, as this keeps its
     luma, but it is not linear, and would need a pass of its own over every pixel.
 
     Paper silent: whether the hue is turned at all. The recipe's default leaves it.
@@ -70,7 +70,7 @@ def hue_rotation(turn: float) -> Tensor:
 
 
 class RandomColors:
-    """Draws colours as torchvision's ColorJitter and RandomGrayscale do, in this order.
+    """Draws colors as torchvision's ColorJitter and RandomGrayscale do, in this order.
 
     `brightness`, `contrast`, `saturation` and `hue` are ColorJitter's strengths.
     """
@@ -88,7 +88,7 @@ class RandomColors:
         self.grayscale_probability = grayscale_probability
 
     def draw(self) -> Tensor:
-        """The colours (3, 6) of one view, for all its frames; from torch's global generator."""
+        """The colors (3, 6) of one view, for all its frames; from torch's global generator."""
         params = self.jitter.make_params([])
         ordered = [_STEPS[number] for number in params["fn_idx"].tolist()]
         factors = [(step, params[f"{step}_factor"]) for step in ordered]
@@ -101,7 +101,7 @@ class RandomColors:
 def apply_colors(clips: Tensor, colors: Tensor | None) -> Tensor:
     """Clips (..., T, 3, H, W) in [0, 255] with `colors` (..., 3, 6): same shape and type.
 
-    Nothing is rounded, but to the clips' own type. Without colours the clips come back as they are.
+    Nothing is rounded, but to the clips' own type. Without colors the clips come back as they are.
     """
     if colors is None:
         return clips

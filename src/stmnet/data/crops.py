@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from stmnet.data.choices import NumCropPositions
+from stmnet.data.option_types import NumCropPositions
 
 MAX_DISTORTION = 1
 """How many scales the width and the height of a multi-scale crop may lie apart."""
@@ -25,7 +25,7 @@ _EDGES_AND_QUARTERS = ((2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (
 
 
 def crop_sizes(short_side: int, scales: Sequence[float]) -> list[tuple[int, int]]:
-    """All (height, width) of a multi-scale crop, in pixels: two neighbouring scales at most."""
+    """All (height, width) of a multi-scale crop, in pixels: two neighboring scales at most."""
     lengths = [max(int(short_side * scale), 1) for scale in scales]
     return [
         (height, width)
@@ -40,7 +40,7 @@ def crop_positions(
 ) -> list[tuple[int, int]]:
     """All (top, left) of a crop that leaves `free_height` rows and `free_width` columns over.
 
-    5 are TSN's corners and centre; 13 add the middles of the edges and the quarter points (TSM).
+    5 are TSN's corners and center; 13 add the middles of the edges and the quarter points (TSM).
     """
     more = _EDGES_AND_QUARTERS if num_positions == 13 else ()
     quarters = _CORNERS_AND_CENTER + more

@@ -52,18 +52,18 @@ class EpochSampler(Sampler[EpochAndClip]):
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which part of every batch a process takes: number `rank` of `num_processes`."""
+class ProcessRank:
+    """Which part of every batch a process takes: number `rank` of `world_size`."""
 
     rank: int = 0
-    num_processes: int = 1
+    world_size: int = 1
 
 
-ALL = Share()
+SINGLE_PROCESS = ProcessRank()
 """What a process takes that trains by itself."""
 
 
-class SharedBatches(Sampler[list[Any]]):
+class RankBatches(Sampler[list[Any]]):
     """A process's part of every batch of `sampler`, in `num_passes` lists a batch.
 
     Batches hold the same clips however many processes share them. Every process has as many lists
@@ -75,16 +75,16 @@ class SharedBatches(Sampler[list[Any]]):
         sampler: Sampler[Any],
         *,
         batch_size: int,
-        share: Share,
+        process: ProcessRank,
         num_passes: int = 1,
         drop_last: bool,
     ) -> None:
-        num_parts = share.num_processes * num_passes
+        num_parts = process.world_size * num_passes
         if batch_size % num_parts:
             raise ValueError(f"a batch of {batch_size} clips has no {num_parts} equal parts")
         self.sampler = sampler  # by this name the trainer finds it, to set the epoch
         self.batches = BatchSampler(sampler, batch_size, drop_last)
-        self.share = share
+        self.process = process
         self.num_passes = num_passes
         self.part_size = batch_size // num_parts
 
@@ -94,5 +94,5 @@ class SharedBatches(Sampler[list[Any]]):
     def __iter__(self) -> Iterator[list[Any]]:
         for batch in self.batches:
             for number in range(self.num_passes):
-                part = number * self.share.num_processes + self.share.rank
+                part = number * self.process.world_size + self.process.rank
                 yield batch[part * self.part_size : (part + 1) * self.part_size]

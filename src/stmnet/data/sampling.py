@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from stmnet.data.choices import Sampling
+from stmnet.data.option_types import Sampling
 
 DENSE_WINDOW = 64
 """Frames from which a dense clip is drawn.

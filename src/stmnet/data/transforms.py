@@ -1,6 +1,6 @@
 """From decoded frames to what a network takes. All frames of a clip get the same draw.
 
-A clip is a uint8 tensor (T, 3, H, W) until it is normalised on the device. The transforms are
+A clip is a uint8 tensor (T, 3, H, W) until it is normalized on the device. The transforms are
 torchvision's `transforms.v2`, and classes in their protocol for what they do not have.
 """
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from stmnet.data.choices import Crop, NumCropPositions
 from stmnet.data.colors import RandomColors, apply_colors
 from stmnet.data.crops import MultiScaleCrop, ThreeCrops
+from stmnet.data.option_types import Crop, NumCropPositions
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,7 +38,7 @@ class Preprocessing:
     by_time: bool = False
 
     def center_view(self) -> v2.Transform:
-        """The transform of the centre view: (T, 3, H, W) -> (T, 3, crop, crop), both uint8."""
+        """The transform of the center view: (T, 3, H, W) -> (T, 3, crop, crop), both uint8."""
         return v2.Compose(
             [v2.Resize(self.short_side, antialias=True), v2.CenterCrop(self.crop_size)]
         )
@@ -140,7 +140,7 @@ class Augmentation:
         return Views(crop, RandomMirror(mirrored_labels, self.flip_probability), num_views)
 
     def colors(self) -> RandomColors | None:
-        """What draws the colours of a view; None where they stay as they are."""
+        """What draws the colors of a view; None where they stay as they are."""
         strengths = (self.brightness, self.contrast, self.saturation, self.hue)
         if not any((*strengths, self.grayscale_probability)):
             return None

@@ -33,7 +33,7 @@ class Metrics:
     confusion: Tensor
 
 
-def summarise(probabilities: Tensor, targets: Tensor) -> Metrics:
+def summarize(probabilities: Tensor, targets: Tensor) -> Metrics:
     """Measure scores against the truth.
 
     `probabilities` (clips, classes), `targets` (clips,) int64. With fewer than five classes the

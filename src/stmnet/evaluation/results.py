@@ -1,13 +1,12 @@
-"""What a test leaves behind: scores with their targets, and what the report page shows of them."""
+"""What an evaluation leaves behind: the scores of one network with their targets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
-from stmnet.data.records import Clip
-from stmnet.evaluation.history import EpochRecord
+from stmnet.runs.history import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,7 @@ class ModelResult:
     """One network's scores on a test split.
 
     `probabilities` (clips, classes) float32, rows sum to one; `targets` (clips,) int64;
-    rows in the order of `TestReport.clips`.
+    rows in the order of `ReportContents.clips`.
     """
 
     name: str
@@ -25,33 +24,3 @@ class ModelResult:
     targets: torch.Tensor
     history: tuple[EpochRecord, ...] = ()
     training_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class FeatureExample:
-    """What the first STM block sees in one clip (as in the paper's Fig. 1).
-
-    `frames` (T, 3, H, W) uint8; `cstm` and `cmm` (T, h, w) float32, the mean magnitude over the
-    channels of the first CSTM's and the first CMM's output.
-    """
-
-    clip: Clip
-    label: str
-    frames: torch.Tensor
-    cstm: torch.Tensor
-    cmm: torch.Tensor
-
-
-@dataclass(frozen=True)
-class TestReport:
-    """Everything the page is made of. `results` come in the order in which they are shown."""
-
-    __test__ = False  # the field says "test"; pytest must not collect it
-
-    title: str
-    dataset: str
-    label_names: tuple[str, ...]
-    clips: tuple[Clip, ...]
-    results: tuple[ModelResult, ...]
-    feature_examples: tuple[FeatureExample, ...] = ()
-    facts: dict[str, str] = field(default_factory=dict)

@@ -51,7 +51,7 @@ STAGES_4_AND_5 = (
 
 
 def conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
-    """BN-Inception's element: convolution, batch normalisation, ReLU."""
+    """BN-Inception's element: convolution, batch normalization, ReLU."""
     padding = kernel_size // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False),
@@ -148,9 +148,9 @@ def conv3d(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv3d:
 
 
 class ResidualBlock3d(nn.Module):
-    """Two 3x3x3 convolutions, normalised before, beside the identity.
+    """Two 3x3x3 convolutions, normalized before, beside the identity.
 
-    Where the block is strided, a 3x3x3 convolution of the normalised input takes the identity's
+    Where the block is strided, a 3x3x3 convolution of the normalized input takes the identity's
     place.
     """
 
@@ -173,7 +173,7 @@ class ResidualBlock3d(nn.Module):
 class ECO(nn.Module):
     """ECO-Lite, or ECO-Full with `image_stream`.
 
-    Input: (N, T, 3, H, W) float, normalised, T = `num_frames`. Output: logits (N, `num_classes`).
+    Input: (N, T, 3, H, W) float, normalized, T = `num_frames`. Output: logits (N, `num_classes`).
 
     BN-Inception up to the first 3x3 convolution of block 3c's double branch (96 x 28 x 28 of
     224 x 224), then the stages res3 to res5 of the 3D network, halved in time and space at res4 and

@@ -1,8 +1,8 @@
-"""Batch normalisation folded into the convolution before it: in inference both are one linear map.
+"""Batch normalization folded into the convolution before it: in inference both are one linear map.
 
-Which convolution stands before which batch normalisation is read from the networks' structure:
-neighbours in an `nn.Sequential`, and the pairs that a block's class is known to have. A batch
-normalisation that belongs to no such pair stays as it is.
+Which convolution stands before which batch normalization is read from the networks' structure:
+neighbors in an `nn.Sequential`, and the pairs that a block's class is known to have. A batch
+normalization that belongs to no such pair stays as it is.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from stmnet.models.stm import CMM, STMBasicBlock
 from stmnet.models.stm_variants import ChannelwiseCSTM, Concatenation
 from stmnet.models.tea import MotionExcitation, TEABottleneck
 
-# Names of a convolution and of the batch normalisation that alone reads it.
+# Names of a convolution and of the batch normalization that alone reads it.
 PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     ResNet: (("conv1", "bn1"),),
     BasicBlock: (("conv1", "bn1"), ("conv2", "bn2")),
     Bottleneck: (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
     CMM: (("reduce", "bn"),),
     MotionExcitation: (("reduce", "bn_reduced"), ("expand", "bn_expanded")),
-    # Its first batch normalisation stands before the convolutions, and stays.
+    # Its first batch normalization stands before the convolutions, and stays.
     ResidualBlock3d: (("conv1", "bn2"),),
     TEABottleneck: (
         ("conv1", "bn1"),
@@ -38,7 +38,7 @@ PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Fold, in place, every batch normalisation that is sure to follow a convolution.
+    """Fold, in place, every batch normalization that is sure to follow a convolution.
 
     An `nn.Identity` stands where it was. Only its stored statistics are used, so that the network
     is one for inference from then on.
@@ -51,7 +51,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 
 def pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
-    """Names, inside of `module`, of convolutions with the batch normalisation behind them."""
+    """Names, inside of `module`, of convolutions with the batch normalization behind them."""
     if isinstance(module, nn.Sequential):
         names = [name for name, _ in module.named_children()]
         yield from pairwise(names)
@@ -78,7 +78,7 @@ def fold(module: nn.Module, conv_name: str, bn_name: str) -> None:
 
 
 def fold_fused(block: STMBasicBlock, cmm: CMM) -> None:
-    """The block's second batch normalisation reads CSTM and CMM fused, not a convolution alone.
+    """The block's second batch normalization reads CSTM and CMM fused, not a convolution alone.
 
     Behind a sum it goes into both of the convolutions that are summed, its shift into one of them
     only. A concatenation ends in a convolution of its own.

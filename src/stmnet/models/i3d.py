@@ -62,10 +62,10 @@ class InflatedStem(InflatedConv2d):
         # (N*T, 3, H, W) -> (N, T + 4, 3, H, W)
         clips = F.pad(frames.unflatten(0, (-1, self.num_frames)), (0, 0, 0, 0, 0, 0, 2, 2))
         # five times (N, T, 3, H, W) -> (N, T, 15, H, W) -> (N*T, 15, H, W)
-        neighbours = torch.cat(
+        neighbors = torch.cat(
             [clips[:, i : i + self.num_frames] for i in range(self.length)], dim=2
         ).flatten(0, 1)
-        return super().forward(neighbours.contiguous(memory_format=torch.channels_last))
+        return super().forward(neighbors.contiguous(memory_format=torch.channels_last))
 
 
 class InflatedPointwise(InflatedConv2d):
@@ -125,7 +125,7 @@ class I3DBottleneck(Bottleneck):
 
 
 class I3D(ResNet):
-    """I3D on ResNet-50: (N, T, 3, H, W) float, normalised -> logits (N, `num_classes`).
+    """I3D on ResNet-50: (N, T, 3, H, W) float, normalized -> logits (N, `num_classes`).
 
     Time is halved once, by a max-pool in front of the second stage. The stages' strides are
     1, 2, 2, 1: with 2 in the last the network has 0.75 of the multiply-adds that Table 4 quotes

@@ -66,12 +66,12 @@ def optimize(
     new shape, for up to a minute, holds a copy of the weights for each, of eight at most, and needs
     a C++ compiler.
 
-    Raises `ValueError` for another word as `dtype`, `TypeError` for what is optimised already.
+    Raises `ValueError` for another word as `dtype`, `TypeError` for what is optimized already.
     """
     if isinstance(dtype, str) and dtype != "fast":
         raise ValueError(f"dtype {dtype!r}: give 'fast' or one of torch's, as torch.float16.")
     if isinstance(model, OptimizedNetwork):
-        raise TypeError("the network is optimised already. Give the one that it was made of.")
+        raise TypeError("the network is optimized already. Give the one that it was made of.")
     network = copy.deepcopy(model).eval().requires_grad_(False)
     fold_batch_norms(network)
     lay_channels_last(network)

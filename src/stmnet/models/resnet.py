@@ -109,7 +109,7 @@ class Bottleneck(Block):
 class ResNet(nn.Module):
     """A 2D ResNet over the frames of a clip, with temporal average pooling of the scores.
 
-    Input: (N, T, 3, H, W) float, normalised, T = `num_frames`. Output: logits (N, `num_classes`).
+    Input: (N, T, 3, H, W) float, normalized, T = `num_frames`. Output: logits (N, `num_classes`).
 
     `layout` holds, for each of the four stages, what builds each of its blocks, so that every
     block can be of its own kind; `width` is the number of channels of the stem (64 in the papers;

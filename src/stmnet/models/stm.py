@@ -22,8 +22,8 @@ from stmnet.models.stm_variants import (
     ChannelwiseCSTM,
     Concatenation,
     LowFrequency,
-    OrdinaryTemporalConv,
-    OrdinaryTransform,
+    StandardTemporalConv,
+    StandardTransform,
     Sum,
 )
 from stmnet.models.temporal import (
@@ -58,12 +58,12 @@ class ChannelwiseTemporalConv(nn.Module):
 
 def temporal_conv(
     channels: int, *, num_frames: int, options: STMOptions
-) -> ChannelwiseTemporalConv | OrdinaryTemporalConv | LowFrequency:
+) -> ChannelwiseTemporalConv | StandardTemporalConv | LowFrequency:
     """Eq. 1 by `kernels` (Table 8) and `cstm_temporal` (Table 10)."""
     if options.kernels == "frequency":
         return LowFrequency(channels, num_frames=num_frames)
     if options.cstm_temporal == "ordinary":
-        return OrdinaryTemporalConv(channels, num_frames=num_frames)
+        return StandardTemporalConv(channels, num_frames=num_frames)
     return ChannelwiseTemporalConv(channels, num_frames=num_frames)
 
 
@@ -115,7 +115,7 @@ class CMM(nn.Module):
     With stride 2 the module runs at full resolution and ends in a 2x2 max-pool.
 
     Paper silent: the start of the transform. It starts as the identity, so that the module begins
-    as the plain difference of neighbours, the high temporal frequency of Eq. 7. Beside a trained
+    as the plain difference of neighbors, the high temporal frequency of Eq. 7. Beside a trained
     trunk the module adds nothing at first (`start_from_trained_trunk`).
     """
 
@@ -148,7 +148,7 @@ class CMM(nn.Module):
 
 
 class ChannelwiseTransform(nn.Module):
-    """The learnt 3x3 transform K of Eq. 2, one kernel a channel, shared by all time steps."""
+    """The learned 3x3 transform K of Eq. 2, one kernel a channel, shared by all time steps."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -165,11 +165,11 @@ class ChannelwiseTransform(nn.Module):
 def motion_transform(channels: int, *, options: STMOptions) -> nn.Module:
     """K of Eq. 2 by `kernels` (Table 8) and `cmm_transform` (Table 10)."""
     if options.kernels == "frequency":
-        # A kernel whose centre is 1 and whose other elements are 0: the difference of neighbours,
+        # A kernel whose center is 1 and whose other elements are 0: the difference of neighbors,
         # Eq. 7's F[1].
         return nn.Identity()
     if options.cmm_transform == "ordinary":
-        return OrdinaryTransform(channels)
+        return StandardTransform(channels)
     return ChannelwiseTransform(channels)
 
 
@@ -208,7 +208,7 @@ class STMBasicBlock(BasicBlock):
 
     Paper silent. The second 3x3 convolution, which has no stride, becomes the CSTM; the CMM runs
     beside it on the same features, and what they are fused to goes through the batch
-    normalisation.
+    normalization.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from stmnet.errors import UnknownModelError
 
 Modules = Literal["none", "cstm", "cmm", "both"]
 Fusion = Literal["sum", "concat"]
-Kernels = Literal["learnt", "frequency"]
+Kernels = Literal["learned", "frequency"]
 Convolution = Literal["channelwise", "ordinary"]
 
 STAGES = (2, 3, 4, 5)
@@ -37,7 +37,7 @@ class STMOptions:
 
     - `modules` (Table 6): which of CSTM and CMM the blocks carry; with none the network is TSN.
     - `fusion` (Table 7): their sum, or their concatenation and a 1x1 convolution.
-    - `kernels` (Table 8): of Eq. 1 and Eq. 2: learnt, or fixed where the two modules degenerate
+    - `kernels` (Table 8): of Eq. 1 and Eq. 2: learned, or fixed where the two modules degenerate
       into the low and the high temporal frequency (Eq. 7).
     - `stages`, `blocks` (Table 9): the stages (2 to 5) that carry STM blocks, and how many of
       each stage's blocks do, counted from its first; None is all of them.
@@ -49,7 +49,7 @@ class STMOptions:
 
     modules: Modules = "both"
     fusion: Fusion = "sum"
-    kernels: Kernels = "learnt"
+    kernels: Kernels = "learned"
     stages: tuple[int, ...] = STAGES
     blocks: int | None = None
     cstm_temporal: Convolution = "channelwise"

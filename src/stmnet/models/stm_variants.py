@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stmnet.models.temporal import convolve_over_time, part_shift
 
 
-class OrdinaryTemporalConv(nn.Module):
+class StandardTemporalConv(nn.Module):
     """Eq. 1 as an ordinary convolution (Table 10): every channel sees all of them over time.
 
     It starts as the channel-wise one does: other channels weigh nothing at first.
@@ -57,7 +57,7 @@ class ChannelwiseCSTM(nn.Module):
         return self.spatial(self.temporal(frames))
 
 
-class OrdinaryTransform(nn.Module):
+class StandardTransform(nn.Module):
     """Eq. 2's transform as an ordinary 3x3 convolution (Table 10); it starts as the identity."""
 
     def __init__(self, channels: int) -> None:
@@ -78,7 +78,7 @@ class Sum(nn.Module):
 class Concatenation(nn.Module):
     """Fusion by concatenation and a 1x1 convolution, 2C -> C (Table 7).
 
-    Paper silent: batch normalisation after it (none) and its start (that of every convolution;
+    Paper silent: batch normalization after it (none) and its start (that of every convolution;
     the sum beside a trained trunk).
     """
 

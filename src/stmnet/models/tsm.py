@@ -1,4 +1,4 @@
-"""TSM: in front of a block's first convolution, some channels come from the neighbouring frames.
+"""TSM: in front of a block's first convolution, some channels come from the neighboring frames.
 
 Source: Lin et al., "TSM: temporal shift module for efficient video understanding" (ICCV 2019),
 section 3, with its residual shift (Fig. 3b): the skip path keeps the frames as they are.

@@ -20,9 +20,9 @@ from typing import Any
 from torch import nn
 
 from stmnet.errors import UnknownModelError
+from stmnet.models.builder_options import check_options, nearest
 from stmnet.models.eco import ECO
 from stmnet.models.i3d import I3D
-from stmnet.models.options import check_options, nearest
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck, stm_layout
 from stmnet.models.stm_options import Convolution, Fusion, Kernels, Modules, STMOptions
@@ -170,7 +170,7 @@ def build_model(
     pretrained: str | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Build a network: (N, T, 3, H, W) float, normalised -> logits (N, `num_classes`).
+    """Build a network: (N, T, 3, H, W) float, normalized -> logits (N, `num_classes`).
 
     `pretrained`: "imagenet" (torchvision's or timm's weights of the trunk), or the path of a state
     dict, a checkpoint or a run's folder, whose tensors are loaded by name; the classifier starts

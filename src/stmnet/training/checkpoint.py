@@ -17,13 +17,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from stmnet.errors import CheckpointError, Stopped
-from stmnet.files import whole_file
+from stmnet.files import atomic_write
 from stmnet.models.weights import read_checkpoint_file
-
-BEST_CHECKPOINT = "best.ckpt"
-LAST_CHECKPOINT = "last.ckpt"
-PREVIOUS_CHECKPOINT = "previous.ckpt"
-"""What the last checkpoint was, before it was written anew."""
+from stmnet.runs.run_files import LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 with unfinished.open("wb") as file:
                     torch.save(dict(checkpoint), file)
                     file.flush()

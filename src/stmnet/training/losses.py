@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
-from stmnet.training.processes import are_together, num_processes
-from stmnet.training.recipe import CorrelationBatch
+from stmnet.runs.recipe import CorrelationBatch
+from stmnet.training.distributed import is_distributed, world_size
 
 
 class StepLosses(NamedTuple):
@@ -60,7 +60,7 @@ class ClassificationObjective(nn.Module):
         sums = _sum_over_processes(torch.stack([num_targets, summed.detach(), is_right.sum()]))
         total = sums[0].clamp(min=1)
         return StepLosses(
-            loss=summed * num_processes() / total,
+            loss=summed * world_size() / total,
             num_clips=sums[0] / num_views,
             cross_entropy=sums[1] / total,
             top1=sums[2] / total,
@@ -150,11 +150,11 @@ def _exact(logits: Tensor) -> Tensor:
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:
-    return _sum_over_processes(values) / num_processes()
+    return _sum_over_processes(values) / world_size()
 
 
 def _sum_over_processes(values: Tensor) -> Tensor:
-    summed: Tensor = _SumOverProcesses.apply(values) if are_together() else values
+    summed: Tensor = _SumOverProcesses.apply(values) if is_distributed() else values
     return summed
 
 
@@ -173,4 +173,4 @@ class _SumOverProcesses(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient * num_processes()
+        return gradient * world_size()

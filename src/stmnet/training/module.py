@@ -12,20 +12,21 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 
-from stmnet.data.clips import Batch, TrainingLoader
+from stmnet.data.clip_datasets import Batch
+from stmnet.data.loaders import TrainingLoader
 from stmnet.data.sampling import seed_of
 from stmnet.errors import CheckpointError, StmnetError, VideoError
-from stmnet.recognizer import METADATA_KEY, Card
+from stmnet.recognizer import METADATA_KEY, ModelConfig
+from stmnet.runs.recipe import OptimizerRecipe
+from stmnet.training.distributed import (
+    broadcast_from_rank_zero,
+    gather_all,
+    say,
+    world_size,
+)
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.means import RunningMeans
-from stmnet.training.policies import parameter_groups
-from stmnet.training.processes import (
-    copy_from_first_process,
-    gather_all,
-    num_processes,
-    say,
-)
-from stmnet.training.recipe import OptimizerRecipe
+from stmnet.training.parameter_groups import parameter_groups
 
 
 def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
@@ -41,7 +42,7 @@ def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
 class ActionModule(LightningModule):
     """Trains `network` by an objective.
 
-    The card travels in every checkpoint, and what is `described` of the run.
+    The config travels in every checkpoint, and what is `described` of the run.
 
     Of two views a clip (Twins Training) the network sees one batch of twice the size, and the
     objective compares its halves; of one view this is plain training.
@@ -50,7 +51,7 @@ class ActionModule(LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        card: Card,
+        config: ModelConfig,
         optimizer: OptimizerRecipe,
         *,
         objective: ClassificationObjective,
@@ -62,7 +63,7 @@ class ActionModule(LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.card = card
+        self.config = config
         self.optimizer_recipe = optimizer
         self.objective = objective
         self.validation_objective = ClassificationObjective()
@@ -80,7 +81,7 @@ class ActionModule(LightningModule):
 
     def forward(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
         """(N, T, 3, H, W) uint8, in training with the `colors` of the batch -> logits (N, K)."""
-        return self.network(self.card.preprocessing.normalize(clips, colors))
+        return self.network(self.config.preprocessing.normalize(clips, colors))
 
     def score_views(self, batch: Batch) -> Tensor:
         """Logits (V, N, K) of the V views of the batch's N clips, by one forward of all."""
@@ -100,13 +101,13 @@ class ActionModule(LightningModule):
         num_views = self.training_loader.num_views if self.training else 1
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
             # Their batch norms wait for this process's too: a black clip, which no loss is of.
-            preprocessing = self.card.preprocessing
+            preprocessing = self.config.preprocessing
             size = preprocessing.crop_size
             shape = (1, preprocessing.num_frames, 3, size, size)
             logits = self(torch.zeros(shape, dtype=torch.uint8, device=self.device))
             return logits[:0].expand(num_views, 0, -1)
         nothing = torch.stack([(parameter * 0).sum() for parameter in self.parameters()]).sum()
-        return nothing.expand(num_views, 0, len(self.card.label_names))
+        return nothing.expand(num_views, 0, len(self.config.label_names))
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         self._report_clips("train", batch)
@@ -122,7 +123,7 @@ class ActionModule(LightningModule):
         torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_index, self.global_rank))
 
     def on_validation_start(self) -> None:
-        # Before a checkpoint is written of weights that nothing can be learnt from any more.
+        # Before a checkpoint is written of weights that nothing can be learned from any more.
         if not all(parameter.isfinite().all() for parameter in self.parameters()):
             raise StmnetError(
                 f"training diverged in epoch {self.current_epoch + 1}: its weights are no numbers. "
@@ -130,7 +131,7 @@ class ActionModule(LightningModule):
                 "optimizer.clip_gradient_norm."
             )
         # Since the last step's forward, each process has moved its batch norms by its own clips.
-        copy_from_first_process(self.network.buffers())
+        broadcast_from_rank_zero(self.network.buffers())
 
     def on_validation_epoch_start(self) -> None:
         self.validation_means.reset()
@@ -151,7 +152,7 @@ class ActionModule(LightningModule):
     def _report_clips(self, split: str, batch: Batch) -> None:
         """Say once what is wrong with a clip, and count those that cannot be read."""
         unreadable, remarks = list(batch.unreadable.items()), list(batch.remarks)
-        if num_processes() > 1 and self.trainer.strategy.reduce_boolean_decision(
+        if world_size() > 1 and self.trainer.strategy.reduce_boolean_decision(
             bool(unreadable or remarks), all=False
         ):
             unreadable, remarks = gather_all(unreadable), gather_all(remarks)
@@ -193,7 +194,7 @@ class ActionModule(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[METADATA_KEY] = self.card.to_dict()
+        checkpoint[METADATA_KEY] = self.config.to_dict()
         checkpoint["run"] = self.described
         checkpoint["training_loader"] = self.training_loader.state_dict()
         checkpoint["training_means"] = self.training_means.state_dict()
@@ -201,7 +202,7 @@ class ActionModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         found = checkpoint.get(METADATA_KEY, {})
-        for key, value in self.card.to_dict().items():
+        for key, value in self.config.to_dict().items():
             if found.get(key) != value:
                 raise CheckpointError(
                     f"the checkpoint to go on from is of another run: its {key} is "

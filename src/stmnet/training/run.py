@@ -14,26 +14,24 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
-from stmnet.data.clips import (
-    EvaluationClips,
-    Sample,
-    TrainingClips,
-    TrainingLoader,
-    end_workers,
-    evaluation_loader,
-)
-from stmnet.data.datasets import read_split
-from stmnet.data.records import ClipList
-from stmnet.data.samplers import Share
+from stmnet.data.clip_datasets import EvaluationClips, Sample, TrainingClips
+from stmnet.data.loaders import TrainingLoader, end_workers, evaluation_loader
+from stmnet.data.samplers import ProcessRank
 from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.datasets.clip_list import ClipList
+from stmnet.datasets.splits import read_split
 from stmnet.errors import CheckpointError, RecipeError, Stopped
-from stmnet.evaluation.run_folder import RECIPE
-from stmnet.files import whole_file
+from stmnet.files import atomic_write
 from stmnet.models.weights import RUN_WEIGHTS
 from stmnet.models.zoo import build_model
-from stmnet.recognizer import Card, load
-from stmnet.training.checkpoint import BEST_CHECKPOINT, LAST_CHECKPOINT
-from stmnet.training.checks import check_num_classes, check_recipe, clips_of_a_pass
+from stmnet.recognizer import ModelConfig, load
+from stmnet.runs.locks import cannot_write, lock_run_folder
+from stmnet.runs.provenance import describe_run, read_run, write_run
+from stmnet.runs.recipe import DataRecipe, OptimizerRecipe, Recipe
+from stmnet.runs.resuming import can_resume, find_resumption, holds_a_run
+from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, RECIPE
+from stmnet.runs.validate_recipe import check_num_classes, check_recipe, clips_of_a_pass
+from stmnet.training.distributed import is_rank_zero, leave_process_group, say
 from stmnet.training.losses import (
     ClassificationObjective,
     CorrelationLoss,
@@ -41,11 +39,6 @@ from stmnet.training.losses import (
     class_weights_of,
 )
 from stmnet.training.module import ActionModule
-from stmnet.training.output import cannot_write, hold_output
-from stmnet.training.processes import is_first_process, part_ways, say
-from stmnet.training.provenance import describe_run, read_run, write_run
-from stmnet.training.recipe import DataRecipe, OptimizerRecipe, Recipe
-from stmnet.training.resuming import can_resume, find_resumption, holds_a_run
 from stmnet.training.trainer import cores_shared_with, make_trainer, quiet_lightning
 
 __all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "RUN_WEIGHTS", "train"]
@@ -71,7 +64,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     resumption = find_resumption(recipe) if resume else None
     with quiet_lightning():
         trainer = make_trainer(recipe, output)
-    clips_of_a_pass(recipe, num_processes=trainer.world_size)
+    clips_of_a_pass(recipe, world_size=trainer.world_size)
     for line in resumption.notes if resumption else ():
         say(line)
     seed_everything(recipe.seed, verbose=False)
@@ -82,18 +75,21 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
     described = describe_run(
         recipe,
         {"train": training_list, "validation": validation_list},
-        num_processes=trainer.world_size,
+        world_size=trainer.world_size,
         before=read_run(output) if resume else None,
     )
     module = make_module(
-        recipe, training_list, described, share=Share(trainer.global_rank, trainer.world_size)
+        recipe,
+        training_list,
+        described,
+        process=ProcessRank(trainer.global_rank, trainer.world_size),
     )
     validation_loader = evaluation_loader(
-        EvaluationClips(validation_list, module.card.preprocessing),
+        EvaluationClips(validation_list, module.config.preprocessing),
         batch_size=recipe.data.batch_size // recipe.optimizer.accumulate,
         num_workers=recipe.data.num_workers,
         pin_memory=torch.cuda.is_available(),
-        share=Share(trainer.global_rank, trainer.world_size),
+        process=ProcessRank(trainer.global_rank, trainer.world_size),
     )
     say(learning_rate_in_words(recipe.optimizer, recipe.data.batch_size))
     if recipe.data.num_workers > (num_cores := os.cpu_count() or 1):
@@ -102,10 +98,10 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             "cores. Fewer may be quicker, and take less memory."
         )
 
-    with hold_output(output) if is_first_process() else nullcontext():
-        if is_first_process():
+    with lock_run_folder(output) if is_rank_zero() else nullcontext():
+        if is_rank_zero():
             try:
-                with whole_file(output / RECIPE) as unfinished:
+                with atomic_write(output / RECIPE) as unfinished:
                     unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
                 write_run(output, described)
             except OSError as e:
@@ -117,7 +113,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
             num_workers=recipe.data.num_workers,
             checkpoint=resumption.checkpoint if resumption else None,
         )
-        if is_first_process():
+        if is_rank_zero():
             _keep_best(output)
     return output
 
@@ -149,15 +145,15 @@ def _fit(
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     except Stopped as stop:
-        part_ways()
-        if not is_first_process():
+        leave_process_group()
+        if not is_rank_zero():
             raise SystemExit(128 + stop.signal_number) from None
         raise
     finally:
         for loader in (module.training_loader, validation_loader):
             end_workers(loader)
         signal.signal(signal.SIGINT, on_interrupt)
-    part_ways()
+    leave_process_group()
 
 
 def _keep_best(output: Path) -> None:
@@ -185,9 +181,9 @@ def read_list(data: DataRecipe, split: str) -> ClipList:
     return clip_list
 
 
-def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
-    """The card of the network that `recipe` trains on `clip_list`."""
-    return Card(
+def make_config(recipe: Recipe, clip_list: ClipList) -> ModelConfig:
+    """The config of the network that `recipe` trains on `clip_list`."""
+    return ModelConfig(
         model=recipe.model.name,
         label_names=clip_list.label_names,
         preprocessing=Preprocessing(
@@ -201,21 +197,21 @@ def make_card(recipe: Recipe, clip_list: ClipList) -> Card:
 
 
 def make_module(
-    recipe: Recipe, clip_list: ClipList, described: dict[str, Any], *, share: Share
+    recipe: Recipe, clip_list: ClipList, described: dict[str, Any], *, process: ProcessRank
 ) -> ActionModule:
     """The network that `recipe` trains on `clip_list`, with all that belongs to its training."""
-    card = make_card(recipe, clip_list)
+    config = make_config(recipe, clip_list)
     network = build_model(
-        card.model,
-        num_classes=len(card.label_names),
-        num_frames=card.preprocessing.num_frames,
+        config.model,
+        num_classes=len(config.label_names),
+        num_frames=config.preprocessing.num_frames,
         pretrained=recipe.model.pretrained,
-        **card.options,
+        **config.options,
     )
     training_loader = TrainingLoader(
         TrainingClips(
             clip_list,
-            card.preprocessing,
+            config.preprocessing,
             Augmentation(**asdict(recipe.augmentation)),
             sampling=recipe.data.sampling,
             seed=recipe.seed,
@@ -225,12 +221,12 @@ def make_module(
         num_workers=recipe.data.num_workers,
         class_balanced=recipe.data.class_balanced,
         pin_memory=torch.cuda.is_available(),
-        share=share,
+        process=process,
         num_passes=recipe.optimizer.accumulate,
     )
     return ActionModule(
         network,
-        card,
+        config,
         recipe.optimizer,
         objective=make_objective(recipe, clip_list),
         learning_rate=recipe.optimizer.learning_rate_for(recipe.data.batch_size),

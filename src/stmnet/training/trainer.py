@@ -14,17 +14,15 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from stmnet.errors import RecipeError
-from stmnet.evaluation.run_folder import HISTORY
+from stmnet.runs.recipe import Recipe
+from stmnet.runs.run_files import BEST_CHECKPOINT, HISTORY, LAST_CHECKPOINT
 from stmnet.training.checkpoint import (
-    BEST_CHECKPOINT,
-    LAST_CHECKPOINT,
     AtomicCheckpointIO,
     MovableCheckpoint,
     SaveAndStop,
 )
-from stmnet.training.history import HistoryLog, TrainingProgress
-from stmnet.training.processes import place
-from stmnet.training.recipe import Recipe
+from stmnet.training.distributed import place
+from stmnet.training.history_log import HistoryLog, TrainingProgressBar
 
 
 def make_trainer(recipe: Recipe, output: Path) -> Trainer:
@@ -38,7 +36,7 @@ def make_trainer(recipe: Recipe, output: Path) -> Trainer:
     on_terminal = sys.stdout.isatty()
     log = HistoryLog(output / HISTORY)
     callbacks: list[Callback] = [
-        *([TrainingProgress(log)] if on_terminal else []),
+        *([TrainingProgressBar(log)] if on_terminal else []),
         log,
         MovableCheckpoint(
             output,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stmnet.errors import VideoError
 from stmnet.files import is_folder
-from stmnet.video.folder import FrameFolder, is_frame_folder
+from stmnet.video.frame_folder import FrameFolder, is_frame_folder
 from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
 from stmnet.video.reader import VideoFile
 

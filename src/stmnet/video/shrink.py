@@ -23,7 +23,7 @@ JPEG_QUALITY = 92
 def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
     """Write the files of the folder `source` anew as `target`, which appears once it is whole.
 
-    Images whose short side is longer than `short_side` are resized, in grey or RGB, 8 bits; JPEGs
+    Images whose short side is longer than `short_side` are resized, in gray or RGB, 8 bits; JPEGs
     get `JPEG_QUALITY`. All other files are copied byte by byte, damaged images too: readers count
     frames by their files.
 
@@ -32,7 +32,7 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
     """
     num_frames = 0
     damaged: list[str] = []
-    with whole_folder(target) as unfinished:
+    with atomic_folder(target) as unfinished:
         for path in sorted(p for p in source.iterdir() if not p.name.startswith(".")):
             if not (path.is_file() and os.access(path, os.R_OK)):
                 raise VideoError(
@@ -79,7 +79,7 @@ def _smaller(path: Path, short_side: int) -> bytes | None:
 
 
 def _with_8_bits(image: Image.Image) -> Image.Image:
-    """Grey or RGB without transparency, as frames are read: what both JPEG and PNG can hold."""
+    """Gray or RGB without transparency, as frames are read: what both JPEG and PNG can hold."""
     if image.mode.startswith("I"):
         # 16 bits: of their values Pillow's own conversion makes all but the darkest white.
         return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
@@ -87,7 +87,7 @@ def _with_8_bits(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a hidden folder beside `path` to fill; it becomes `path` if the block ends well."""
     unfinished = unfinished_beside(path)
     try:

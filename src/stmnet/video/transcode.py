@@ -26,7 +26,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
-from stmnet.files import whole_file
+from stmnet.files import atomic_write
 from stmnet.video.opening import (
     StreamEnds,
     demux,
@@ -99,7 +99,7 @@ _VP9 = {
     "lag-in-frames": "0",
 }
 # B-frames would be out of order in AVI, which has no times to sort them by. Scene cuts may not move
-# key frames. A constant quantiser looks at no frame but its own.
+# key frames. A constant quantizer looks at no frame but its own.
 _MPEG = {"qmin": "4", "qmax": "4", "bf": "0", "sc_threshold": "1000000000"}
 
 _CODINGS = {
@@ -152,7 +152,7 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
             aspect = pixel_aspect(source, stream)
             suffix = source.suffix.lower()
             with (
-                whole_file(target) as unfinished,
+                atomic_write(target) as unfinished,
                 _Encoding(unfinished, suffix, shape, stream, first, aspect=aspect) as out,
             ):
                 out.write(first)

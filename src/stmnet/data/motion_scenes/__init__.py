@@ -1,1 +1,0 @@
-"""Drawn scenes whose action is in the motion alone: textured things over textured backdrops."""

@@ -1,0 +1,314 @@
+"""One evaluation: a recognizer and a split in, scores and accuracies out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stmnet.data.evaluation_views import CENTER, ViewPlan
+from stmnet.data.option_types import Sampling
+from stmnet.datasets.clip_list import ClipList
+from stmnet.datasets.splits import read_split
+from stmnet.errors import DatasetError, StmnetError
+from stmnet.evaluation.intervals import Resamples, resample
+from stmnet.evaluation.kept_scores import WHOLE, KeptScores, Shard, identify, short_digest
+from stmnet.evaluation.metrics import Metrics, summarize
+from stmnet.evaluation.results import ModelResult
+from stmnet.evaluation.scoring import (
+    Scoring,
+    check_labels,
+    mean_over_views,
+    score_clips,
+    score_pieces,
+    targets_of,
+)
+from stmnet.files import is_file, is_folder
+from stmnet.recognizer import InferenceDtype, Recognizer, load
+from stmnet.runs.history import read_history
+from stmnet.runs.list_summary import ListSummary, lists_of_run
+from stmnet.runs.run_files import HISTORY, RECIPE, SCORES, data_of_run
+
+NUM_WORKERS_WITH_GPU = 8
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation is asked for. `views` is as `ViewPlan.parse` takes it.
+
+    `dataset` and `root` default to those of the run's recipe, which also says which clips to
+    leave out; `report` to report.html in the run's folder, or report-NAME.html there for its file
+    NAME; `scores` to a file in the run's folder; `device` to the GPU where there is one,
+    `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
+
+    A clip that cannot be read ends a test. For a run's own report, `unreadable` are those that
+    training found to be so, by their number in the list, with the reason; they are left out.
+    """
+
+    views: str = CENTER
+    seed: int = 0
+    dataset: str | None = None
+    root: str | None = None
+    split: str = "test"
+    report: Path | None = None
+    scores: Path | None = None
+    batch_size: int = Scoring.batch_size
+    num_workers: int | None = None
+    device: str | None = None
+    dtype: InferenceDtype = "float32"
+    unreadable: Mapping[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation found, and the file of its scores."""
+
+    evaluation: Evaluation
+    result: ModelResult
+    metrics: Metrics
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The mean over the views of every clip: (clips, classes)."""
+        return self.result.probabilities
+
+    @property
+    def targets(self) -> Tensor:
+        """The label of every clip."""
+        return self.result.targets
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """What the intervals of the accuracies are made of."""
+        return resample(self.probabilities, self.targets)
+
+
+def evaluate_checkpoint(
+    checkpoint: Path, options: EvaluationOptions = EvaluationOptions()
+) -> EvaluationResult:
+    """Evaluate a run's folder, or a checkpoint in it.
+
+    Raises `CheckpointError`, `DatasetError`, `VideoError` and `ScoresError`.
+    """
+    evaluation = Evaluation.prepare(checkpoint, options)
+    evaluation.score()
+    return evaluation.conclude()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Nothing is scored before `score`, which goes on where an earlier one was left."""
+
+    checkpoint: Path
+    options: EvaluationOptions
+    recognizer: Recognizer
+    run: Path
+    dataset: str
+    root: str
+    clip_list: ClipList
+    scoring: Scoring
+    kept: KeptScores
+
+    @classmethod
+    def prepare(cls, checkpoint: Path, options: EvaluationOptions) -> Evaluation:
+        """Read the network and the lists. Raises `StmnetError` for what cannot be tested."""
+        _check_files(options)
+        device = _device(options.device)
+        recognizer = load(checkpoint, dtype=options.dtype, device=device)
+        run = checkpoint if checkpoint.is_dir() else checkpoint.parent
+        trained_on = data_of_run(run)
+        dataset = options.dataset or trained_on.get("dataset")
+        root = options.root or trained_on.get("root")
+        if dataset is None or root is None:
+            raise DatasetError(
+                f"{run}: no {RECIPE} there that names the data. Give --dataset, --root."
+            )
+        is_own = dataset == trained_on.get("dataset")
+        read = partial(
+            read_split,
+            dataset,
+            root,
+            allow_missing=is_own and trained_on.get("allow_missing", False),
+            exclude=trained_on.get("exclude") if is_own else None,
+        )
+        clip_list = read(options.split)
+        if is_own:
+            same_root = Path(root).resolve() == Path(trained_on.get("root", root)).resolve()
+            _compare_with_run(clip_list, read, lists_of_run(run), options, same_root=same_root)
+        clip_list = _without(options.unreadable or {}, clip_list)
+        if left_out := clip_list.left_out():
+            # Not on stdout, which may be for JSON.
+            print(f"{options.split}: {left_out}", file=sys.stderr)
+        check_labels(recognizer, clip_list)
+        scoring = _scoring(options, trained_on.get("sampling", "segments"), device)
+        identity = identify(recognizer, clip_list, scoring)
+        # Another network or list in the same folder is another test, and has a file of its own.
+        name = f"{options.split}-{scoring.plan}-{short_digest(identity)}.safetensors"
+        kept = KeptScores(options.scores or run / SCORES / name, clip_list, scoring, identity)
+        return cls(checkpoint, options, recognizer, run, dataset, root, clip_list, scoring, kept)
+
+    def score(
+        self,
+        shard: Shard = WHOLE,
+        *,
+        on_clip: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Score what is missing of a shard's part, and join the parts if all are there.
+
+        `on_clip(done, total)` counts the clips that are scored now. Raises `VideoError` at the
+        first clip that cannot be read; what was scored before it is kept.
+        """
+        pieces = self.kept.missing(shard)
+        total = sum(map(len, pieces))
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            on_clip(done, total)
+
+        scored = score_pieces(self.recognizer, self.clip_list, self.scoring, pieces, on_clip=count)
+        for piece, scores in zip(pieces, scored, strict=True):
+            self.kept.keep(piece, scores)
+        self.kept.join()
+
+    def num_missing(self) -> int:
+        """How many clips are not scored yet."""
+        return sum(map(len, self.kept.missing()))
+
+    def views_in_words(self) -> str:
+        """As "10 random clips x 3 crops, seed 0"."""
+        plan = self.scoring.plan
+        seed = f", seed {self.scoring.seed}" if plan.num_random_clips else ""
+        return plan.in_words() + seed
+
+    def conclude(self) -> EvaluationResult:
+        """Measure the scores, which must be whole."""
+        probabilities = mean_over_views(self.kept.read())
+        name = self.recognizer.config.model.partition("_")[0].upper()
+        result = _result(self.recognizer, self.clip_list, probabilities, name=name, run=self.run)
+        return EvaluationResult(self, result, summarize(probabilities, result.targets))
+
+    @property
+    def page(self) -> Path:
+        """Where the page on this evaluation belongs."""
+        return self.options.report or self._default_page()
+
+    def _default_page(self) -> Path:
+        # report.html is the run's own page: that of a checkpoint in its folder stands beside it.
+        of_checkpoint = "" if self.checkpoint == self.run else f"-{self.checkpoint.name}"
+        return self.run / f"report{of_checkpoint}.html"
+
+
+def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
+    clips = clip_list.clips
+    readable = tuple(clip for number, clip in enumerate(clips) if number not in unreadable)
+    if not readable:
+        raise DatasetError(f"none of {len(clips)} clips can be read. {unreadable[0]}")
+    bad = [clips[number].video for number in sorted(unreadable)]
+    return replace(clip_list, clips=readable, excluded=(*clip_list.excluded, *bad))
+
+
+def _compare_with_run(
+    clip_list: ClipList,
+    read: Callable[[str], ClipList],
+    of_run: Mapping[str, ListSummary],
+    options: EvaluationOptions,
+    *,
+    same_root: bool,
+) -> None:
+    """Say on stderr where the clips chose the best epoch, or may be those of the training.
+
+    `read` reads another split of the same data. Raises `DatasetError` for the run's own report
+    where its list is another one now.
+    """
+    split, now = options.split, ListSummary.of(clip_list)
+    if split != "validation" and _is_validation(clip_list, read):
+        if same_root or now == of_run.get("validation"):
+            print(
+                f"{split}: the same clips as validation, which chose the best epoch.",
+                file=sys.stderr,
+            )
+        split = "validation"
+    if not same_root or split not in of_run or now == of_run[split]:
+        return
+    change = now.change_from(of_run[split], split)
+    if options.unreadable is not None:
+        raise DatasetError(f"{change}. Put the data back, and test the run.")
+    worse = "" if split == "train" else ": clips of the training may be in it"
+    print(f"warning: {change}{worse}.", file=sys.stderr)
+
+
+def _is_validation(clip_list: ClipList, read: Callable[[str], ClipList]) -> bool:
+    """Some sets have one list for validation and test."""
+    try:
+        return read("validation").clips == clip_list.clips
+    except DatasetError:
+        return False
+
+
+def _scoring(options: EvaluationOptions, sampling: Sampling, device: torch.device) -> Scoring:
+    for name, value, least in [
+        ("--batch-size", options.batch_size, 1),
+        ("--num-workers", options.num_workers, 0),
+        ("--seed", options.seed, 0),
+    ]:
+        if value is not None and value < least:
+            raise StmnetError(f"{name} {value}: give at least {least}.")
+    num_workers = Scoring.num_workers
+    if device.type == "cuda":
+        num_workers = min(NUM_WORKERS_WITH_GPU, os.cpu_count() or 1)
+    return Scoring(
+        ViewPlan.parse(options.views, sampling),
+        options.seed,
+        options.batch_size,
+        num_workers if options.num_workers is None else options.num_workers,
+    )
+
+
+def _check_files(options: EvaluationOptions) -> None:
+    report, scores = options.report, options.scores
+    if report and is_file(report) and report.suffix.lower() not in {".html", ".htm"}:
+        raise StmnetError(f"--report {report}: is there, and no page. Give a name in .html.")
+    for option, path in [("--report", report), ("--scores", scores)]:
+        if path and is_folder(path):
+            raise StmnetError(f"{option} {path}: is a folder. Give the name of a file.")
+
+
+def _device(name: str | None) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise StmnetError("--device cuda: no CUDA device is here. Test on the CPU.")
+    return torch.device(name or ("cuda" if has_gpu else "cpu"))
+
+
+def evaluate_network(
+    recognizer: Recognizer, clip_list: ClipList, *, name: str, run: Path
+) -> ModelResult:
+    """Score every clip's center view; learning curves come from the run's folder, if it has any.
+
+    Raises `VideoError` and `DatasetError` as `score_pieces` does.
+    """
+    probabilities, _ = score_clips(recognizer, clip_list)
+    return _result(recognizer, clip_list, probabilities, name=name, run=run)
+
+
+def _result(
+    recognizer: Recognizer, clip_list: ClipList, probabilities: Tensor, *, name: str, run: Path
+) -> ModelResult:
+    history = read_history(run / HISTORY)
+    return ModelResult(
+        name=name,
+        model=recognizer.config.model,
+        num_parameters=sum(p.numel() for p in recognizer.network.parameters()),
+        probabilities=probabilities,
+        targets=targets_of(clip_list),
+        history=history,
+        training_seconds=sum(record.seconds for record in history) or None,
+    )

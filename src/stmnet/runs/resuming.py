@@ -1,0 +1,121 @@
+"""Going on with a run: from which checkpoint, and by which recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import ZipFile
+
+from stmnet.errors import CheckpointError, RecipeError
+from stmnet.runs.run_files import HISTORY, RECIPE
+from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
+from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
+from stmnet.runs.recipe import Recipe, load_recipe
+
+CHECKPOINTS = (LAST_CHECKPOINT, BEST_CHECKPOINT, PREVIOUS_CHECKPOINT)
+MAY_CHANGE = (
+    "data.root",
+    "data.num_workers",
+    "data.max_unreadable",
+    "running.devices",
+    "running.nodes",
+    "running.checkpoint_minutes",
+    "output",
+)
+"""Keys that change nothing in what is learned; the data behind a new root must be the same."""
+
+
+class Resumption(NamedTuple):
+    """The checkpoint to go on from, and the lines to say before."""
+
+    checkpoint: Path
+    notes: list[str]
+
+
+def holds_a_run(output: Path) -> bool:
+    """Whether there is anything in the folder that a new run would overwrite."""
+    return can_resume(output) or any((output / name).is_file() for name in (RUN_WEIGHTS, HISTORY))
+
+
+def can_resume(output: Path) -> bool:
+    """Whether there is a checkpoint in the folder, whole or not."""
+    return any((output / name).is_file() for name in CHECKPOINTS)
+
+
+def resumes_or_starts_over(output: Path) -> bool:
+    """`can_resume`. Where it cannot, the history of a run that was ended before its first
+    checkpoint goes, and a new run may take its place.
+    """
+    if not can_resume(output):
+        (output / HISTORY).unlink(missing_ok=True)
+    return can_resume(output)
+
+
+def find_resumption(recipe: Recipe) -> Resumption:
+    """Choose the newest good checkpoint in the recipe's output.
+
+    Raises `RecipeError` where the run was started by a recipe that says otherwise, or there is
+    none, and `CheckpointError` where no checkpoint can be read.
+    """
+    output = Path(recipe.output)
+    if not can_resume(output):
+        remedy = "Set another output" if holds_a_run(output) else "Start without --resume"
+        raise RecipeError(f"{output / LAST_CHECKPOINT}: no checkpoint to resume. {remedy}.")
+    notes = compare_recipes(recipe, output / RECIPE)
+    damaged: list[str] = []
+    steps: dict[Path, int] = {}
+    for path in (output / name for name in CHECKPOINTS if (output / name).is_file()):
+        try:
+            steps[path] = _steps_of(path)
+        except CheckpointError as e:
+            damaged.append(str(e))
+    if not steps:
+        raise CheckpointError(f"{damaged[0]} No good one is beside it: start a new output.")
+    newest = max(steps, key=lambda path: steps[path])
+    for message in damaged:
+        notes.append(f"warning: {message} Going on from {newest.name}, step {steps[newest]}.")
+    return Resumption(newest, notes)
+
+
+def _steps_of(path: Path) -> int:
+    content = read_checkpoint_file(path)
+    # torch reads flipped bits as weights; the archive's checksums know better.
+    with ZipFile(path) as archive:
+        if archive.testzip() is not None or "global_step" not in content:
+            raise CheckpointError(f"{path}: not a checkpoint as it was written.")
+    steps: int = content["global_step"]
+    return steps
+
+
+def compare_recipes(recipe: Recipe, path: Path) -> list[str]:
+    """Compare with the recipe that the run was started by: the lines on what may change and did.
+
+    Raises `RecipeError` naming the first value that may not.
+    """
+    if not path.is_file():
+        raise RecipeError(
+            f"{path}: no such file, and it says how the run was started. Put the run's recipe back "
+            "there, or set another output."
+        )
+    notes = []
+    now = dict(_values(asdict(recipe)))
+    for key, was in _values(asdict(load_recipe(path))):
+        if now[key] == was:
+            continue
+        if key not in MAY_CHANGE:
+            raise RecipeError(
+                f"{path}: the run was started with {key} {was}, and the recipe now says "
+                f"{now[key]}. Resume with the recipe as it was, or set another output."
+            )
+        notes.append(f"resuming with {key} {now[key]}, which was {was}")
+    return notes
+
+
+def _values(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and f"{prefix}{key}" != "model.options":
+            yield from _values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

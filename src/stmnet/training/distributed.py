@@ -1,0 +1,94 @@
+"""How many processes train together, who started them, and which one speaks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, distributed
+
+from stmnet.errors import RecipeError
+from stmnet.runs.recipe import RunningRecipe
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`devices` processes on each of `nodes` machines; what started them, if not stmnet itself."""
+
+    devices: int | Literal["auto"]
+    nodes: int
+    environment: ClusterEnvironment
+
+
+def place(running: RunningRecipe) -> Placement:
+    """Where to train: as torchrun or SLURM say where one of them started this, else the recipe."""
+    if TorchElasticEnvironment.detect():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+        return Placement(devices, nodes, TorchElasticEnvironment())
+    # A job of one task only lends its machine, as an interactive one does.
+    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
+        devices = int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        # Its own requeueing saves where --resume does not look.
+        return Placement(devices, nodes, SLURMEnvironment(auto_requeue=False))
+    if running.nodes > 1 and "MASTER_ADDR" not in os.environ:  # each would wait for the others
+        raise RecipeError(
+            f"running.nodes is {running.nodes}, and nothing says where the others are. Start with "
+            "torchrun or SLURM (docs/training.md), or set running.nodes to 1."
+        )
+    all_there_are: int | Literal["auto"] = "auto" if torch.cuda.is_available() else 1
+    return Placement(running.devices or all_there_are, running.nodes, LightningEnvironment())
+
+
+@rank_zero_only
+def say(line: str) -> None:
+    """Print a line, in one of the processes only."""
+    print(line, flush=True)
+
+
+def is_rank_zero() -> bool:
+    """Whether this process writes files and prints; so does one that trains by itself."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def world_size() -> int:
+    """How many processes train together; one where none were started together."""
+    return distributed.get_world_size() if is_distributed() else 1
+
+
+def is_distributed() -> bool:
+    """Whether this process is one of several that `torch.distributed` joins."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def gather_all(items: list[Item]) -> list[Item]:
+    """The items of all processes, in the order of these."""
+    if not is_distributed():
+        return items
+    gathered: list[Any] = [None] * world_size()
+    distributed.all_gather_object(gathered, items)
+    return [item for of_process in gathered for item in of_process]
+
+
+def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
+    """Overwrite the tensors with those of the process that writes the checkpoints."""
+    if is_distributed():
+        for tensor in tensors:
+            distributed.broadcast(tensor, src=0)
+
+
+def leave_process_group() -> None:
+    """End the work together, where it ended well."""
+    if is_distributed():
+        distributed.destroy_process_group()

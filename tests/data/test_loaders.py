@@ -1,0 +1,363 @@
+"""From lists to batches: the same samples whatever the workers, and nothing left out silently."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from stmnet.data.clip_datasets import Batch, EvaluationClips, TrainingClips
+from stmnet.data.loaders import TrainingLoader, collate, evaluation_loader
+from stmnet.data.reading import read_clip
+from stmnet.data.samplers import SINGLE_PROCESS, EpochSampler, ProcessRank, RankBatches
+from stmnet.data.sampling import (
+    random_dense_indices,
+    random_segment_indices,
+    random_segment_indices_without_tail,
+    seeded_generator,
+)
+from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.datasets.clip_list import Clip, ClipList
+from stmnet.errors import DatasetError
+from stmnet.runs.recipe import AugmentationRecipe
+from stmnet.video.reader import VideoFile
+from tests.conftest import VideoWriter, decode_all
+from tests.data.statistics import assert_drawn_from
+
+PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
+AUGMENTATION = Augmentation(**asdict(AugmentationRecipe()))
+
+
+@pytest.fixture
+def clip_list(make_video: VideoWriter) -> ClipList:
+    videos = [make_video(f"{i}.mp4", num_frames=6 + 3 * i) for i in range(7)]
+    clips = tuple(Clip(video, label=i % 2) for i, video in enumerate(videos))
+    return ClipList(clips, ("left", "right"), {"left": "right", "right": "left"})
+
+
+def training_loader(
+    clip_list: ClipList,
+    num_workers: int = 0,
+    seed: int = 1,
+    batch_size: int = 2,
+    process: ProcessRank = SINGLE_PROCESS,
+    num_passes: int = 1,
+) -> TrainingLoader:
+    return TrainingLoader(
+        TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=seed),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=False,
+        process=process,
+        num_passes=num_passes,
+    )
+
+
+def epoch_of(loader: TrainingLoader, epoch: int) -> list[Batch]:
+    loader.epoch_sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    assert len(first) == len(second) > 0
+    for ours, theirs in zip(first, second, strict=True):
+        assert torch.equal(ours.frames, theirs.frames)
+        assert torch.equal(ours.labels, theirs.labels)
+        assert torch.equal(ours.colors, theirs.colors)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_samples_do_not_depend_on_workers_or_on_the_global_generator(clip_list: ClipList) -> None:
+    torch.manual_seed(0)
+    alone = epoch_of(training_loader(clip_list), epoch=2)
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    for num_workers in (0, 1, 3):
+        assert_same(alone, epoch_of(training_loader(clip_list, num_workers), epoch=2))
+    assert torch.equal(torch.get_rng_state(), state), "loading draws nothing from the trainer"
+
+
+def test_epochs_and_seeds_differ(clip_list: ClipList) -> None:
+    loader = training_loader(clip_list)
+    first, second = epoch_of(loader, 0), epoch_of(loader, 1)
+    for name in ("frames", "colors"):
+        assert not any(
+            torch.equal(getattr(a, name), getattr(b, name))
+            for a, b in zip(first, second, strict=True)
+        )
+    other = epoch_of(training_loader(clip_list, seed=2), 0)
+    for name in ("frames", "colors"):
+        assert not any(
+            torch.equal(getattr(a, name), getattr(b, name))
+            for a, b in zip(first, other, strict=True)
+        )
+
+
+def test_an_epoch_is_taken_up_in_its_middle(clip_list: ClipList) -> None:
+    whole = epoch_of(training_loader(clip_list), epoch=3)
+    left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
+    left.num_batches_trained = 2
+    resumed = training_loader(clip_list)
+    resumed.load_state_dict(left.state_dict())
+    assert_same(whole[2:], list(resumed))
+    assert len(epoch_of(resumed, epoch=4)) == len(whole), "the next epoch is whole again"
+
+
+def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
+    left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
+    left.num_batches_trained = len(left)
+    resumed = training_loader(clip_list)
+    resumed.load_state_dict(left.state_dict())
+    expected = epoch_of(training_loader(clip_list), epoch=4)
+    assert_same(expected, list(resumed))
+
+
+def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
+    clips = TrainingClips(
+        clip_list,
+        Preprocessing(num_frames=4, short_side=72, crop_size=72),
+        AUGMENTATION,
+        sampling="segments",
+        seed=0,
+    )
+    clips.view = torch.nn.Identity()
+    clips.view.forward = lambda frames, label: (frames, label)
+    video = torch.from_numpy(decode_all(clip_list.clips[5].video)).permute(0, 3, 1, 2)
+    frames = clips[0, 5].frames
+    positions = [int((video == frame).all(dim=(1, 2, 3)).nonzero()[0]) for frame in frames]
+    assert positions == sorted(positions)
+    assert len(set(positions)) == 4
+
+
+def test_two_views_are_distortions_of_frames_decoded_once(
+    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_reads = 0
+
+    def counting(*arguments: object, **options: object) -> torch.Tensor:
+        nonlocal num_reads
+        num_reads += 1
+        return read_clip(*arguments, **options)
+
+    monkeypatch.setattr("stmnet.data.clip_datasets.read_clip", counting)
+    clips = TrainingClips(
+        clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=1, num_views=2
+    )
+    batch = collate([clips[0, index] for index in range(7)])
+    assert num_reads == 7
+    assert batch.frames.shape == (7, 2, 4, 3, 32, 32)
+    assert batch.frames.dtype == torch.uint8
+    assert batch.labels.shape == (7,)
+    assert not any(torch.equal(first, second) for first, second in batch.frames)
+    assert batch.colors.shape == (7, 2, 3, 6)
+    assert not any(torch.equal(first, second) for first, second in batch.colors)
+    # Undistorted, both views are the same frames.
+    clips.view.crop = torch.nn.Identity()
+    for index in range(7):
+        frames = clips[0, index].frames
+        assert torch.equal(frames[0], frames[1])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_batch_holds_its_samples_whatever_lies_last_in_memory(
+    clip_list: ClipList, num_workers: int
+) -> None:
+    loader = training_loader(clip_list, num_workers, batch_size=7)
+    loader.epoch_sampler.set_epoch(1)
+    (batch,) = loader
+    order = [index for _, index in loader.epoch_sampler]
+    assert batch.frames.movedim(-3, -1).is_contiguous()
+    clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=1)
+    for index, frames, label, colors in zip(
+        order, batch.frames, batch.labels, batch.colors, strict=True
+    ):
+        sample = clips[1, index]
+        assert torch.equal(frames, sample.frames)
+        assert torch.equal(colors, sample.colors)
+        assert label == sample.label
+
+
+def test_colors_are_drawn_after_the_crop_and_the_flip(clip_list: ClipList) -> None:
+    # Frames and labels of a seed do not hang on whether there are colors at all.
+    plain = AugmentationRecipe(
+        brightness=0.0, contrast=0.0, saturation=0.0, grayscale_probability=0.0
+    )
+    for num_views in (1, 2):
+        both = [
+            TrainingClips(
+                clip_list, PREPROCESSING, augmentation, sampling="segments", seed=1,
+                num_views=num_views,
+            )
+            for augmentation in (AUGMENTATION, Augmentation(**asdict(plain)))
+        ]  # fmt: skip
+        for index in range(7):
+            colored, uncolored = (clips[3, index] for clips in both)
+            assert uncolored.colors is None
+            assert torch.equal(colored.frames, uncolored.frames)
+            assert colored.label == uncolored.label
+
+
+def test_the_sampling_goes_by_its_name(
+    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def record(_: VideoFile, indices: list[int], *, square_pixels: bool) -> torch.Tensor:
+        asked.append(indices)
+        return torch.zeros(len(indices), 3, 36, 36, dtype=torch.uint8)
+
+    monkeypatch.setattr(VideoFile, "read", record)
+    expected = []
+    for name, draw in [
+        ("segments", random_segment_indices),
+        ("segments_without_tail", random_segment_indices_without_tail),
+        ("dense", random_dense_indices),
+    ]:
+        clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling=name, seed=5)
+        assert clips[2, 3].frames is not None
+        # The fourth video has 15 frames.
+        expected.append(draw(15, 4, seeded_generator(5, 2, 3)))
+    assert asked == expected
+    assert len({tuple(indices) for indices in asked}) == 3
+
+
+def test_evaluation_takes_the_middle_frames_in_the_list_order(clip_list: ClipList) -> None:
+    clips = EvaluationClips(clip_list, Preprocessing(num_frames=3, short_side=72, crop_size=72))
+    loader = evaluation_loader(clips, batch_size=3, num_workers=1, pin_memory=False)
+    batches = list(loader)
+    assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert [len(batch.labels) for batch in batches] == [3, 3, 1]
+    # 9 frames in 3 segments: the middles are 1, 4, 7; the center 72 of 96 columns start at 12.
+    video = torch.from_numpy(decode_all(clip_list.clips[1].video)).permute(0, 3, 1, 2)
+    assert torch.equal(batches[0].frames[1], video[[1, 4, 7], :, :, 12:84])
+
+
+def test_unreadable_clips_are_reported_and_the_rest_goes_on(
+    clip_list: ClipList, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    clips = (*clip_list.clips[:2], Clip(broken, 1))
+    damaged = ClipList(clips, clip_list.label_names, clip_list.mirrored)
+    (batch,) = training_loader(damaged, num_workers=1, batch_size=3)
+    assert len(batch.frames) == len(batch.labels) == len(batch.colors) == 2
+    assert list(batch.unreadable) == [2]
+    assert batch.unreadable[2].startswith(f"{broken}: not a readable video")
+    nothing = collate(
+        [TrainingClips(damaged, PREPROCESSING, AUGMENTATION, sampling="segments", seed=0)[0, 2]]
+    )
+    assert len(nothing.frames) == len(nothing.labels) == 0
+    assert nothing.colors is None
+
+
+def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
+    with pytest.raises(DatasetError, match="7 training clips are fewer than one batch of 8"):
+        training_loader(clip_list, batch_size=8)
+
+
+@pytest.mark.parametrize(("world_size", "num_passes"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_a_step_has_the_same_clips_whoever_trains(world_size: int, num_passes: int) -> None:
+    def lists_of(process: ProcessRank, num_passes: int) -> list[list[tuple[int, int]]]:
+        sampler = EpochSampler([0] * 11, seed=4)
+        sampler.set_epoch(2)
+        return list(
+            RankBatches(
+                sampler, batch_size=4, process=process, num_passes=num_passes, drop_last=True
+            )
+        )
+
+    steps = lists_of(SINGLE_PROCESS, 1)
+    assert [len(step) for step in steps] == [4, 4]
+    shares = [lists_of(ProcessRank(rank, world_size), num_passes) for rank in range(world_size)]
+    for number, step in enumerate(steps):
+        passes = range(number * num_passes, (number + 1) * num_passes)
+        together = [clip for index in passes for share in shares for clip in share[index]]
+        assert together == step
+
+
+def test_a_step_that_cannot_be_shared_is_an_error() -> None:
+    with pytest.raises(ValueError, match="a batch of 4 clips has no 3 equal parts"):
+        RankBatches(range(9), batch_size=4, process=ProcessRank(0, 3), drop_last=True)
+
+
+def test_every_process_has_as_many_batches_and_no_clip_comes_twice(clip_list: ClipList) -> None:
+    clips = EvaluationClips(clip_list, PREPROCESSING)
+    shares = [
+        evaluation_loader(
+            clips, batch_size=3, num_workers=0, pin_memory=False, process=ProcessRank(rank, 3)
+        )
+        for rank in range(3)
+    ]
+    sizes = [[len(batch.labels) for batch in share] for share in shares]
+    assert sizes == [[1, 1, 1], [1, 1, 0], [1, 1, 0]]
+    (whole,) = evaluation_loader(clips, batch_size=9, num_workers=0, pin_memory=False)
+    in_order = [batch for batches in zip(*shares, strict=True) for batch in batches]
+    frames = torch.cat([batch.frames for batch in in_order if len(batch.frames)])
+    assert torch.equal(frames, whole.frames)
+
+
+def test_an_epoch_is_taken_up_by_another_number_of_processes(clip_list: ClipList) -> None:
+    whole = epoch_of(training_loader(clip_list), epoch=3)
+    left = training_loader(clip_list)
+    left.epoch_sampler.set_epoch(3)
+    left.num_batches_trained = 1
+    shares = [training_loader(clip_list, process=ProcessRank(rank, 2)) for rank in range(2)]
+    for share in shares:
+        share.load_state_dict(left.state_dict())
+    for step, first, second in zip(whole[1:], *shares, strict=True):
+        assert torch.equal(step.frames, torch.cat([first.frames, second.frames]))
+    # Two passes a step: after two of them, one step is done.
+    passes = training_loader(clip_list, num_passes=2)
+    passes.load_state_dict({"epoch": 3, "num_batches_trained": 2})
+    first, second, *_ = passes
+    assert torch.equal(whole[1].frames, torch.cat([first.frames, second.frames]))
+
+
+def test_class_balanced_draws_every_class_as_often() -> None:
+    labels = [0] * 90 + [1] * 9 + [2]
+    sampler = EpochSampler(labels, seed=3, class_balanced=True)
+    drawn: list[int] = []
+    for epoch in range(60):
+        sampler.set_epoch(epoch)
+        indices = [index for _, index in sampler]
+        assert len(indices) == 100
+        drawn += indices
+    assert_drawn_from([labels[index] for index in drawn], {0: 1 / 3, 1: 1 / 3, 2: 1 / 3})
+    assert_drawn_from([index for index in drawn if index < 90], dict.fromkeys(range(90), 1 / 90))
+
+
+def test_class_balanced_resumes_in_mid_epoch_with_the_same_draws() -> None:
+    whole = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
+    whole.set_epoch(2)
+    rest = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
+    rest.set_epoch(2)
+    rest.num_clips_done = 3
+    assert list(rest) == list(whole)[3:]
+
+
+def test_a_loader_that_is_still_held_lets_python_end(clip_list: ClipList, tmp_path: Path) -> None:
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from stmnet.data.clip_datasets import EvaluationClips\n"
+        "from stmnet.data.loaders import evaluation_loader\n"
+        "from stmnet.datasets.clip_list import Clip, ClipList\n"
+        "from stmnet.data.transforms import Preprocessing\n"
+        f"clips = ClipList((Clip(Path({str(clip_list.clips[0].video)!r}), 0),) * 8, ('a',))\n"
+        "clips = EvaluationClips(clips, Preprocessing(4, short_side=36, crop_size=32))\n"
+        "loader = evaluation_loader(clips, batch_size=1, num_workers=2, pin_memory=False)\n"
+        "batches = iter(loader)\n"
+        "next(batches)\n"
+        "raise RuntimeError('a mistake in the notebook')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], timeout=60, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("RuntimeError: a mistake in the notebook")

@@ -1,0 +1,379 @@
+"""Recipes: defaults in one place, overrides, and errors that name the nearest right key."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stmnet.errors import RecipeError
+from stmnet.runs.validate_recipe import ALLOWED, check_num_classes, check_recipe, clips_of_a_pass
+from stmnet.runs.recipe import Recipe, known_keys, load_recipe
+
+RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_states_what_differs(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {name: tsn_resnet18, options: {width: 16}}\nseed: 3\n")
+    recipe = load_recipe(path)
+    assert recipe.model.name == "tsn_resnet18"
+    assert recipe.model.options == {"width": 16}
+    assert isinstance(recipe.model.options["width"], int)
+    assert recipe.seed == 3
+    assert recipe.optimizer == Recipe().optimizer
+
+
+def test_defaults_are_those_of_section_4_2() -> None:
+    optimizer = Recipe().optimizer
+    assert (optimizer.epochs, optimizer.learning_rate) == (70, 0.01)
+    assert (optimizer.momentum, optimizer.weight_decay) == (0.9, 5e-4)
+    assert optimizer.milestones == [30, 40, 60]
+    assert Recipe().data.batch_size == 8 * 8
+    assert Recipe().data.sampling == "segments"
+    assert Recipe().augmentation.crop == "multi_scale"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES_FOLDER.glob("motion_*.yaml")), ids=lambda p: p.name)
+def test_the_motion_recipes_keep_the_draws_of_the_published_figures(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.data.sampling == "segments"
+    augmentation = recipe.augmentation
+    assert (augmentation.crop, augmentation.short_sides) == ("scale_jitter", [54])
+    assert augmentation.brightness == augmentation.contrast == augmentation.saturation == 0
+    assert augmentation.hue == augmentation.grayscale_probability == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--augmentation.scales=[1.0, 1.2]"], "scales .1.0, 1.2. must be above 0 and at most 1"),
+        (["--augmentation.scales=[]"], "scales .. must be above 0"),
+        (
+            ["--augmentation.crop=scale_jitter", "--augmentation.short_sides=[256, 200]"],
+            "short_sides .256, 200. must all be at least data.crop_size .224.",
+        ),
+        (
+            ["--optimizer.epochs=3", "--optimizer.warmup_epochs=3"],
+            "optimizer.warmup_epochs .3. must be less than optimizer.epochs .3.",
+        ),
+        (["--data.short_side=200"], "data.short_side .200. must be at least data.crop_size"),
+        (["--optimizer.accumulate=6"], "batch_size 64 cannot be shared by .*accumulate 6. Take a"),
+        (["--optimizer.reference_batch_size=0"], "reference_batch_size is 0; .* at least 1"),
+        (["--optimizer.clip_gradient_norm=0"], "clip_gradient_norm is 0.0; it must be above 0"),
+        (["--twins.correlation_weight=-1"], "twins.correlation_weight is -1.0; .* at least 0"),
+        (["--optimizer.class_weighted=true", "--data.class_balanced=true"], "both make up for"),
+        (
+            ["--model.name=tea_res2net50", "--model.options.width=1"],
+            "tea_res2net50 cannot take 8 .* 224 x 224 pixels .*'width': 1",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said_first(tmp_path: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(load_recipe(write(tmp_path, "seed: 0"), overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "is_wrong"),
+    [
+        *[(f"{key}=-1", "at least 0") for key in (
+            "data.num_workers", "data.max_unreadable",
+            "augmentation.brightness", "augmentation.contrast", "augmentation.saturation",
+            "twins.correlation_weight", "twins.off_diagonal_weight",
+            "optimizer.weight_decay", "optimizer.warmup_epochs",
+        )],
+        *[(f"{key}=0", "above 0") for key in (
+            "optimizer.learning_rate", "optimizer.clip_gradient_norm", "running.checkpoint_minutes",
+        )],
+        *[(f"{key}=0", "at least 1") for key in (
+            "model.num_frames", "model.options.width",
+            "data.short_side", "data.crop_size", "data.batch_size",
+            "optimizer.epochs", "optimizer.reference_batch_size", "optimizer.accumulate",
+            "running.devices", "running.nodes",
+        )],
+        ("optimizer.milestones=[3, 0]", "at least 1"),
+        ("model.num_classes=1", "at least 2"),
+        *[(f"augmentation.{name}_probability={value}", "from 0 to 1")
+          for name in ("flip", "grayscale") for value in (-0.1, 1.1, 7)],
+        ("augmentation.hue=-0.1", "from 0 to 0.5"),
+        ("augmentation.hue=0.9", "from 0 to 0.5"),
+        *[(f"{key}={value}", "from 0 up to, but not, 1")
+          for key in ("optimizer.momentum", "model.options.dropout") for value in (-0.1, 1.0, 2.0)],
+        ("seed=-1", "from 0 to 4294967295"),
+        ("seed=4294967296", "from 0 to 4294967295"),
+        ("optimizer.learning_rate=.nan", "a finite number"),
+        ("optimizer.learning_rate=1e400", "a finite number"),
+        ("augmentation.scales=[1.0, .nan]", "a finite number"),
+        ("augmentation.brightness=.inf", "a finite number"),
+        ("running.checkpoint_minutes=.inf", "a finite number"),
+        ("model.options.dropout=.nan", "a finite number"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_named_with_what_is_allowed(
+    tmp_path: Path, override: str, is_wrong: str
+) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(RecipeError) as error:
+        check_recipe(load_recipe(write(tmp_path, "seed: 0"), [f"--{override}"]))
+    assert re.fullmatch(rf"{re.escape(key)} is \S+; it must be {is_wrong}\.", str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "data: {root: a}\nseed: 1\ndata: {batch_size: 2}",
+            r"recipe.yaml:3: data is stated a second",
+        ),
+        ("optimizer: {epochs: 2,\n  epochs: 3}", r"recipe.yaml:2: epochs is stated a second time"),
+        ("optimizer: {schedule: null}", "recipe.yaml: optimizer.schedule is null. Give a value"),
+        ("output: null", "recipe.yaml: output is null. Give a value, or leave the key out"),
+        ("model: {options: null}", "recipe.yaml: model.options is null"),
+        ("data: clips", "recipe.yaml: data is a section. Set the keys in it, as data.dataset"),
+    ],
+)
+def test_what_yaml_would_pass_over_is_said(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_section_that_states_nothing_is_none(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer:\n  # epochs: 3\nmodel: {num_classes: null}"))
+    assert recipe == Recipe()
+
+
+def test_a_run_may_be_called_by_a_date(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "output: 2026-11-26")).output == "2026-11-26"
+
+
+def test_home_is_found_where_no_shell_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = load_recipe(write(tmp_path, "data: {root: ~/clips}"), ["--output=~/runs/a"])
+    assert (recipe.data.root, recipe.output) == (f"{tmp_path}/clips", f"{tmp_path}/runs/a")
+
+
+def test_numbers_beyond_counting_are_named(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {epochs: 99999999999999}"))
+    with pytest.raises(RecipeError, match="optimizer.epochs is 99999999999999; it must be below"):
+        check_recipe(recipe)
+
+
+@pytest.mark.parametrize("output", ["x" * 300, "loop/run", "a\0b"])
+def test_an_output_that_no_path_can_be(
+    tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(RecipeError, match="^output .* is no path of a folder"):
+        check_recipe(Recipe(output=output))
+
+
+@pytest.mark.parametrize("output", ["clips", "clips/run", "clips/../clips/a/run"])
+def test_a_run_is_not_written_where_folders_are_classes(tmp_path: Path, output: str) -> None:
+    (tmp_path / "clips").mkdir()
+    overrides = ["--data.root", str(tmp_path / "clips"), "--output", str(tmp_path / output)]
+    recipe = load_recipe(write(tmp_path, "data: {dataset: folder}"), overrides)
+    with pytest.raises(RecipeError, match="lies in data.root, where folders are classes"):
+        check_recipe(recipe)
+
+
+def test_a_run_is_not_written_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    recipe = load_recipe(write(tmp_path, ""), ["--output", str(tmp_path / "notes")])
+    with pytest.raises(RecipeError, match="notes: is a file. Set output to a folder."):
+        check_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=4294967295",
+        "augmentation.hue=0.5",
+        "augmentation.flip_probability=1",
+        "augmentation.grayscale_probability=0",
+        "optimizer.momentum=0",
+        "optimizer.weight_decay=0",
+        "optimizer.milestones=[]",
+        "optimizer.clip_gradient_norm=null",
+        "data.num_workers=0",
+        "model.options.dropout=0",
+    ],
+)
+def test_the_ends_of_a_range_are_allowed(tmp_path: Path, override: str) -> None:
+    check_recipe(load_recipe(write(tmp_path, "model: {name: tsn_resnet18}"), [f"--{override}"]))
+
+
+def test_every_number_of_a_recipe_has_a_range() -> None:
+    kinds = {entry.name: str(entry.type) for entry in fields(Recipe)}
+    for name, group in vars(Recipe()).items():
+        if is_dataclass(group):
+            del kinds[name]
+            kinds |= {f"{name}.{entry.name}": str(entry.type) for entry in fields(group)}
+    numbers = {key for key, kind in kinds.items() if re.search(r"\b(int|float)\b", kind)}
+    assert {"seed", "augmentation.hue", "optimizer.milestones", "running.devices"} < numbers
+    ranged = [key for _, _, keys in ALLOWED for key in keys]
+    assert len(ranged) == len(set(ranged))
+    # Scales and sides are checked beside other keys, and options are the network's.
+    elsewhere = {"augmentation.scales", "augmentation.short_sides", "model.options"}
+    assert {key for key in ranged if not key.startswith("model.options.")} == numbers - elsewhere
+
+
+def test_choices_are_made_by_name(tmp_path: Path) -> None:
+    chosen = load_recipe(
+        write(tmp_path, "data: {sampling: dense}"), ["--augmentation.num_crop_positions", "5"]
+    )
+    assert (chosen.data.sampling, chosen.augmentation.num_crop_positions) == ("dense", 5)
+    with pytest.raises(RecipeError, match="segments_without_tail"):
+        load_recipe(write(tmp_path, "data: {sampling: densely}"))
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 3\ndata: {batch_size: 4}\n")
+    recipe = load_recipe(
+        path, ["--seed", "5", "--data.root=/data/clips", "--model.options.width=8"]
+    )
+    assert (recipe.seed, recipe.data.root, recipe.data.batch_size) == (5, "/data/clips", 4)
+    assert recipe.model.options == {"width": 8}
+
+
+def test_written_out_and_read_again_is_the_same(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {milestones: [1, 2]}\n"))
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        (
+            "data: {batch_siz: 3}",
+            [],
+            "unknown key 'data.batch_siz'. Did you mean 'data.batch_size'",
+        ),
+        ("optimiser: {epochs: 3}", [], "unknown key 'optimiser.epochs'. .* 'optimizer.epochs'"),
+        ("seeds: 3", [], "unknown key 'seeds'. Did you mean 'seed'"),
+        ("seed: 3", ["--sead", "4"], "command line: unknown key 'sead'. Did you mean 'seed'"),
+        ("data: {batch_size: many}", [], r"recipe\.yaml: data\.batch_size: .*int.*many"),
+        ("seed: 3", ["--data.batch_size=x"], "command line: data.batch_size: Expected a int"),
+        ("optimizer: {schedule: stepwise}", [], "schedule.*steps.*cosine"),
+        ("seed: [", [], "not valid YAML"),
+        ("just words", [], "a recipe is a mapping"),
+        ("data: 3", [], "recipe.yaml: data is a section"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(
+    tmp_path: Path, text: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message) as error:
+        load_recipe(write(tmp_path, text), overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.yaml: No such file"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_in_the_project_loads(path: Path) -> None:
+    recipe = load_recipe(path)
+    for key, value in yaml.safe_load(path.read_text()).get("optimizer", {}).items():
+        assert getattr(recipe.optimizer, key) == value
+
+
+def test_the_learning_rate_is_for_the_batch(tmp_path: Path) -> None:
+    path = write(tmp_path, "optimizer: {learning_rate: 0.01}")
+    for overrides, rate in [
+        ([], 0.01),
+        (["--data.batch_size=16"], 0.0025),
+        (["--data.batch_size=32", "--optimizer.reference_batch_size=32"], 0.01),
+        (["--data.batch_size=16", "--optimizer.reference_batch_size=null"], 0.01),
+    ]:
+        recipe = load_recipe(path, overrides)
+        assert recipe.optimizer.learning_rate_for(recipe.data.batch_size) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_small_recipes_train_at_the_rate_that_they_state(path: Path) -> None:
+    recipe = load_recipe(path)
+    if recipe.optimizer.reference_batch_size not in (64, 32):
+        rate = recipe.optimizer.learning_rate_for(recipe.data.batch_size)
+        assert rate == recipe.optimizer.learning_rate
+
+
+def test_a_batch_is_shared_by_processes_and_passes(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "optimizer: {accumulate: 2}"))
+    assert clips_of_a_pass(recipe, world_size=8) == 4
+    with pytest.raises(RecipeError, match="shared by 3 processes x optimizer.accumulate 2. .* 6"):
+        clips_of_a_pass(recipe, world_size=3)
+
+
+def test_another_number_of_classes_is_named(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "model: {num_classes: 174}"))
+    check_num_classes(recipe, 174)
+    with pytest.raises(RecipeError, match="num_classes is 174, and something_v2 .* has 12 labels"):
+        check_num_classes(recipe, 12)
+
+
+def test_one_class_is_not_enough() -> None:
+    with pytest.raises(RecipeError, match="has 1 label. Training needs two"):
+        check_num_classes(Recipe(), 1)
+
+
+def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "first.yaml").write_text("seed: 7\ndata: {batch_size: 4, num_workers: 1}\n")
+    (tmp_path / "common" / "second.yaml").write_text(
+        "base: ../first.yaml\ndata: {num_workers: 3}\nmodel: {options: {width: 8, dropout: 0.1}}\n"
+    )
+    recipe = load_recipe(
+        write(tmp_path, "base: common/second.yaml\nmodel: {options: {dropout: 0.8}}\n"),
+        ["--data.batch_size=5"],
+    )
+    assert (recipe.seed, recipe.data.batch_size, recipe.data.num_workers) == (7, 5, 3)
+    assert recipe.model.options == {"width": 8, "dropout": 0.8}
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("dat: {batch_size: 3}", r"base\.yaml: unknown key 'dat.batch_size'. Did you mean 'data"),
+        ("data: {batch_size: three}", r"base\.yaml: .*batch_size.*int.*three"),
+        ("base: recipe.yaml", r"recipe\.yaml: is a base of itself"),
+        ("base: [a.yaml]", r"base\.yaml: base is \['a.yaml'\]; give the path of one recipe"),
+        ("base: none.yaml", r"none\.yaml: No such file"),
+    ],
+)
+def test_mistakes_in_a_base_name_the_file(tmp_path: Path, base: str, message: str) -> None:
+    (tmp_path / "base.yaml").write_text(base)
+    # What the base says wrongly is set right here: it is wrong all the same.
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, "base: base.yaml\ndata: {batch_size: 4}"))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: .* 'bases'. Did you mean 'base'"):
+        load_recipe(write(tmp_path, "bases: base.yaml"))
+
+
+def test_known_keys_are_all_there() -> None:
+    keys = known_keys()
+    assert {"seed", "model.name", "data.max_unreadable", "optimizer.milestones"} <= set(keys)
+    assert "model" not in keys
+
+
+def test_options_of_a_network_are_numbers_words_and_lists(tmp_path: Path) -> None:
+    path = write(tmp_path, "model: {options: {modules: cstm, stages: [2, 3], blocks: 1}}\n")
+    options = {"modules": "cstm", "stages": [2, 3], "blocks": 1}
+    assert load_recipe(path).model.options == options
+    changed = load_recipe(path, ["--model.options.stages", "[5]"]).model.options
+    assert changed == options | {"stages": [5]}
