@@ -45,7 +45,7 @@ def training_loader(
     seed: int = 1,
     batch_size: int = 2,
     process: ProcessRank = SINGLE_PROCESS,
-    num_passes: int = 1,
+    num_micro_batches: int = 1,
 ) -> TrainingLoader:
     return TrainingLoader(
         TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=seed),
@@ -53,7 +53,7 @@ def training_loader(
         num_workers=num_workers,
         pin_memory=False,
         process=process,
-        num_passes=num_passes,
+        num_micro_batches=num_micro_batches,
     )
 
 
@@ -261,23 +261,29 @@ def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
         training_loader(clip_list, batch_size=8)
 
 
-@pytest.mark.parametrize(("world_size", "num_passes"), [(1, 2), (2, 1), (2, 2), (4, 1)])
-def test_a_step_has_the_same_clips_whoever_trains(world_size: int, num_passes: int) -> None:
-    def lists_of(process: ProcessRank, num_passes: int) -> list[list[tuple[int, int]]]:
+@pytest.mark.parametrize(("world_size", "num_micro_batches"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_a_step_has_the_same_clips_whoever_trains(world_size: int, num_micro_batches: int) -> None:
+    def lists_of(process: ProcessRank, num_micro_batches: int) -> list[list[tuple[int, int]]]:
         sampler = EpochSampler([0] * 11, seed=4)
         sampler.set_epoch(2)
         return list(
             RankBatches(
-                sampler, batch_size=4, process=process, num_passes=num_passes, drop_last=True
+                sampler,
+                batch_size=4,
+                process=process,
+                num_micro_batches=num_micro_batches,
+                drop_last=True,
             )
         )
 
     steps = lists_of(SINGLE_PROCESS, 1)
     assert [len(step) for step in steps] == [4, 4]
-    shares = [lists_of(ProcessRank(rank, world_size), num_passes) for rank in range(world_size)]
+    shares = [
+        lists_of(ProcessRank(rank, world_size), num_micro_batches) for rank in range(world_size)
+    ]
     for number, step in enumerate(steps):
-        passes = range(number * num_passes, (number + 1) * num_passes)
-        together = [clip for index in passes for share in shares for clip in share[index]]
+        numbers = range(number * num_micro_batches, (number + 1) * num_micro_batches)
+        together = [clip for index in numbers for share in shares for clip in share[index]]
         assert together == step
 
 
@@ -312,10 +318,10 @@ def test_an_epoch_is_taken_up_by_another_number_of_processes(clip_list: ClipList
         share.load_state_dict(left.state_dict())
     for step, first, second in zip(whole[1:], *shares, strict=True):
         assert torch.equal(step.frames, torch.cat([first.frames, second.frames]))
-    # Two passes a step: after two of them, one step is done.
-    passes = training_loader(clip_list, num_passes=2)
-    passes.load_state_dict({"epoch": 3, "num_batches_trained": 2})
-    first, second, *_ = passes
+    # Two micro-batches a step: after two of them, one step is done.
+    in_halves = training_loader(clip_list, num_micro_batches=2)
+    in_halves.load_state_dict({"epoch": 3, "num_batches_trained": 2})
+    first, second, *_ = in_halves
     assert torch.equal(whole[1].frames, torch.cat([first.frames, second.frames]))
 
 

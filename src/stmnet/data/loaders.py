@@ -88,10 +88,10 @@ class TrimmingCollate(Generic[Collated]):
 class TrainingLoader(DataLoader[Sample]):
     """Batches of a training epoch, which can be left in its middle and taken up again.
 
-    `batch_size` clips are one step of the optimizer, over all processes and over the `num_passes`
-    whose gradients it adds up; this loader gives the parts of one process.
-    `num_batches_trained` is set by the training loop after every pass: the loader itself has
-    always fetched more than was trained on.
+    `batch_size` clips are one step of the optimizer, over all ranks and over the
+    `num_micro_batches` whose gradients it adds up; this loader gives the micro-batches of one rank.
+    `num_batches_trained` is set by the training loop after every micro-batch: the loader itself
+    has always fetched more than was trained on.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class TrainingLoader(DataLoader[Sample]):
         pin_memory: bool,
         class_balanced: bool = False,
         process: ProcessRank = SINGLE_PROCESS,
-        num_passes: int = 1,
+        num_micro_batches: int = 1,
     ) -> None:
         if len(clips) < batch_size:
             raise DatasetError(
@@ -114,7 +114,7 @@ class TrainingLoader(DataLoader[Sample]):
             [clip.label for clip in clips.clips], seed=clips.seed, class_balanced=class_balanced
         )
         self.num_clips_a_step = batch_size
-        self.num_passes = num_passes
+        self.num_micro_batches = num_micro_batches
         self.num_views = clips.num_views
         self.num_batches_trained = 0
         self._slots = SharedSlots(num_workers)
@@ -125,7 +125,7 @@ class TrainingLoader(DataLoader[Sample]):
                     self.epoch_sampler,
                     batch_size=batch_size,
                     process=process,
-                    num_passes=num_passes,
+                    num_micro_batches=num_micro_batches,
                     drop_last=True,
                 ),
                 collate_fn=TrimmingCollate(partial(collate_into, self._slots)),
@@ -156,7 +156,7 @@ class TrainingLoader(DataLoader[Sample]):
         # The trainer sets the epoch only after the first batches are on their way.
         epochs_done, num_batches = divmod(state["num_batches_trained"], len(self))
         self.epoch_sampler.set_epoch(state["epoch"] + epochs_done)
-        num_steps = num_batches // self.num_passes
+        num_steps = num_batches // self.num_micro_batches
         self.epoch_sampler.num_clips_done = num_steps * self.num_clips_a_step
 
 

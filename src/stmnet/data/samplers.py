@@ -30,14 +30,14 @@ class EpochSampler(Sampler[EpochAndClip]):
         self.num_clips_done = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass; the trainer calls it at each epoch's start."""
+        """Choose the next epoch's order; the trainer calls it at each epoch's start."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __iter__(self) -> Iterator[EpochAndClip]:
-        # The epoch may be set anew while this pass is under way.
+        # The epoch may be set anew while this one is under way.
         epoch = self.epoch
         generator = seeded_generator(self.seed, epoch)
         if self.class_balanced:
@@ -64,10 +64,10 @@ SINGLE_PROCESS = ProcessRank()
 
 
 class RankBatches(Sampler[list[Any]]):
-    """A process's part of every batch of `sampler`, in `num_passes` lists a batch.
+    """One rank's part of every batch of `sampler`, in `num_micro_batches` lists a batch.
 
-    Batches hold the same clips however many processes share them. Every process has as many lists
-    as the others; those of a last, incomplete batch, where it is not dropped, may be empty.
+    Batches hold the same clips however many ranks share them. Every rank has as many lists as the
+    others; those of a last, incomplete batch, where it is not dropped, may be empty.
     """
 
     def __init__(
@@ -76,23 +76,23 @@ class RankBatches(Sampler[list[Any]]):
         *,
         batch_size: int,
         process: ProcessRank,
-        num_passes: int = 1,
+        num_micro_batches: int = 1,
         drop_last: bool,
     ) -> None:
-        num_parts = process.world_size * num_passes
+        num_parts = process.world_size * num_micro_batches
         if batch_size % num_parts:
             raise ValueError(f"a batch of {batch_size} clips has no {num_parts} equal parts")
         self.sampler = sampler  # by this name the trainer finds it, to set the epoch
         self.batches = BatchSampler(sampler, batch_size, drop_last)
         self.process = process
-        self.num_passes = num_passes
+        self.num_micro_batches = num_micro_batches
         self.part_size = batch_size // num_parts
 
     def __len__(self) -> int:
-        return len(self.batches) * self.num_passes
+        return len(self.batches) * self.num_micro_batches
 
     def __iter__(self) -> Iterator[list[Any]]:
         for batch in self.batches:
-            for number in range(self.num_passes):
+            for number in range(self.num_micro_batches):
                 part = number * self.process.world_size + self.process.rank
                 yield batch[part * self.part_size : (part + 1) * self.part_size]

@@ -222,7 +222,7 @@ def make_module(
         class_balanced=recipe.data.class_balanced,
         pin_memory=torch.cuda.is_available(),
         process=process,
-        num_passes=recipe.optimizer.accumulate,
+        num_micro_batches=recipe.optimizer.accumulate,
     )
     return ActionModule(
         network,
