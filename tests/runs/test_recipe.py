@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from stmnet.errors import RecipeError
-from stmnet.runs.validate_recipe import ALLOWED, check_num_classes, check_recipe, clips_of_a_pass
 from stmnet.runs.recipe import Recipe, known_keys, load_recipe
+from stmnet.runs.validate_recipe import ALLOWED, check_num_classes, check_recipe, clips_of_a_pass
 
 RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))

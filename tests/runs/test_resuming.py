@@ -17,14 +17,13 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from stmnet.motion.generate import SplitSizes, generate
 from stmnet.errors import CheckpointError, DatasetError, RecipeError, Stopped
+from stmnet.motion.generate import SplitSizes, generate
 from stmnet.runs.history import EpochRecord, read_history
-from stmnet.runs.run_files import HISTORY
-from stmnet.runs.run_files import LAST_CHECKPOINT
-from stmnet.training.module import ActionModule
 from stmnet.runs.recipe import Recipe, load_recipe
 from stmnet.runs.resuming import find_resumption, holds_a_run, resumes_or_starts_over
+from stmnet.runs.run_files import HISTORY, LAST_CHECKPOINT
+from stmnet.training.module import ActionModule
 from stmnet.training.run import train
 from tests.training.processes import as_torchrun_does, free_ports, run_apart
 

@@ -13,18 +13,18 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stmnet.datasets.splits import DATASETS
-from stmnet.datasets.lists import parse_labels, read_text
 from stmnet.data.transforms import Preprocessing
+from stmnet.datasets.lists import parse_labels, read_text
+from stmnet.datasets.splits import DATASETS
 from stmnet.errors import RecipeError
-from stmnet.profiling.complexity import measure
 from stmnet.models.zoo import build_model
+from stmnet.profiling.complexity import measure
 from stmnet.recognizer import ModelConfig
 from stmnet.runs import validate_recipe as checks
+from stmnet.runs.recipe import Recipe, known_keys, load_recipe
 from stmnet.runs.validate_recipe import check_recipe
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.module import ActionModule
-from stmnet.runs.recipe import Recipe, known_keys, load_recipe
 
 ROOT = Path(__file__).parents[2]
 EVERY = sorted((ROOT / "recipes").rglob("*.yaml"))

@@ -15,10 +15,10 @@ import torch
 
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import CheckpointError, DatasetError
-from stmnet.runs.run_files import RUN
-from stmnet.runs.list_summary import ListSummary
 from stmnet.files import atomic_write
+from stmnet.runs.list_summary import ListSummary
 from stmnet.runs.recipe import Recipe
+from stmnet.runs.run_files import RUN
 
 LIBRARIES = ("stmnet", "torch", "torchvision", "lightning", "av", "numpy")
 SOURCE = Path(__file__).parents[3]

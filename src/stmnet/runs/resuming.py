@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
-from stmnet.runs.run_files import HISTORY, RECIPE
 from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
-from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, PREVIOUS_CHECKPOINT
 from stmnet.runs.recipe import Recipe, load_recipe
+from stmnet.runs.run_files import (
+    BEST_CHECKPOINT,
+    HISTORY,
+    LAST_CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    RECIPE,
+)
 
 CHECKPOINTS = (LAST_CHECKPOINT, BEST_CHECKPOINT, PREVIOUS_CHECKPOINT)
 MAY_CHANGE = (
