@@ -24,9 +24,10 @@ from matplotlib.figure import Figure
 from pages import put_table, save_figure, save_json
 from torch.utils.data import DataLoader
 
+from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import Sample, TrainingClips
 from stmnet.data.loaders import TrainingLoader
-from stmnet.data.transforms import Augmentation, Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.memory import keep_freed_memory
 from stmnet.runs.recipe import AugmentationRecipe, DataRecipe

@@ -21,8 +21,8 @@ import torch
 from pages import save_json
 
 from stmnet.data.evaluation_views import ViewPlan
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center, read_clips
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import UNLABELED, Clip
 
 COMMAND = "python benchmarks/views.py"

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import ClipList
 from stmnet.models.stm import ChannelwiseTemporalConv
 from stmnet.models.weights import load_backbone
@@ -35,7 +35,7 @@ def probed_start(weights: Path, clip_list: ClipList) -> dict[str, Tensor]:
     """
     num_classes = len(clip_list.label_names)
     tsn = trunk_of("tsn_resnet18", weights, num_classes)
-    view = PREPROCESSING.center_view()
+    view = PREPROCESSING.center_view
     frames_of_clips = (view(read_center(clip, PREPROCESSING)) for clip in clip_list.clips)
     # (N, 2, C): every clip and its mirror image
     features = torch.stack([clip_features(tsn, frames) for frames in frames_of_clips])

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.video.frames import find_videos
 
@@ -95,7 +95,7 @@ def middle_frames(videos: Sequence[Path], num_frames: int = 128) -> Tensor:
     """
     picked = np.linspace(0, len(videos) - 1, min(num_frames, len(videos)))
     preprocessing = Preprocessing(num_frames=1, short_side=256, crop_size=224)
-    view = preprocessing.center_view()
+    view = preprocessing.center_view
     frames = [
         view(read_center(Clip(videos[number], UNLABELED), preprocessing))
         for number in picked.round().astype(int)

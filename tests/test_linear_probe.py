@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from studies.linear_probe import FLOOR, PENALTY, fit, probed_start
 from torch import Tensor
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.models.zoo import build_model
 from tests.conftest import VideoWriter
@@ -47,7 +47,7 @@ def test_stm_starts_as_the_probed_tsn(make_video: VideoWriter, tmp_path: Path) -
     stm.load_state_dict(probed_start(tmp_path / "trunk.safetensors", clips))
 
     preprocessing = Preprocessing(num_frames=8, short_side=256, crop_size=224)
-    frames = preprocessing.center_view()(read_center(clips.clips[0], preprocessing))
+    frames = preprocessing.center_view(read_center(clips.clips[0], preprocessing))
     given: list[Tensor] = []
     tsn.fc.register_forward_hook(lambda _fc, inputs, _logits: given.append(inputs[0]))
     with torch.no_grad():

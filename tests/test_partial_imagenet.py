@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from studies.partial_imagenet import FOLDED, restore
 from torch import Tensor
 
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.models.zoo import build_model
 from stmnet.video.frames import read_frames
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import stmnet
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.models.optimize import fast_dtype
 from stmnet.motion.classes import LABEL_NAMES

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.files import atomic_write, is_file, is_folder, packaged_file
@@ -156,7 +156,7 @@ class Recognizer:
         """The center view of a video: (T, 3, crop, crop) uint8."""
         preprocessing = self.config.preprocessing
         frames = read_center(Clip(video, UNLABELED), preprocessing)
-        return preprocessing.center_view()(frames)
+        return preprocessing.center_view(frames)
 
     def network_input(self, clips: Tensor) -> Tensor:
         """Clips as `network` takes them, on its device: (N, T, 3, H, W) uint8 -> float32.

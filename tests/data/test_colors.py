@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from stmnet.data.colors import RandomColors, apply_colors, compose_colors, hue_rotation
-from stmnet.data.transforms import Augmentation
+from stmnet.data.augmentation import Augmentation, RandomColors
+from stmnet.data.colors import apply_colors, compose_colors, hue_rotation
 from stmnet.runs.recipe import AugmentationRecipe
 from tests.data.statistics import assert_drawn_from, uniform
 
@@ -123,7 +123,7 @@ def test_steps_come_in_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
         orders.append(tuple(name for name, _ in steps))
         return IDENTITY
 
-    monkeypatch.setattr("stmnet.data.colors.compose_colors", record)
+    monkeypatch.setattr("stmnet.data.augmentation.compose_colors", record)
     colors = RandomColors(0.2, 0.2, 0.2, 0.1, grayscale_probability=0.0)
     torch.manual_seed(0)
     for _ in range(2000):

@@ -6,19 +6,11 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from stmnet.data.crops import MultiScaleCrop, ThreeCrops, crop_positions, crop_sizes
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.crops import MultiScaleCrop, crop_positions, crop_sizes
+from tests.data.noise import noise
 from tests.data.statistics import assert_drawn_from, uniform
 
 SCALES = [1.0, 0.875, 0.75, 0.66]
-
-
-def noise(num_frames: int, height: int, width: int) -> torch.Tensor:
-    """Frames that differ, laid out as they are decoded: channels last in memory."""
-    generator = torch.Generator().manual_seed(3)
-    shape = (num_frames, height, width, 3)
-    frames = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    return frames.permute(0, 3, 1, 2)
 
 
 def test_the_ten_sizes_of_a_multi_scale_crop() -> None:
@@ -90,35 +82,6 @@ def test_no_scale_is_above_one_or_missing() -> None:
     for scales in ([], [1.0, 1.1], [0.0]):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
             MultiScaleCrop(16, scales, 5)
-
-
-@pytest.mark.parametrize(("height", "width"), [(40, 71), (71, 40), (40, 40), (40, 120)])
-def test_three_crops_are_the_ends_and_the_middle_of_the_long_side(height: int, width: int) -> None:
-    frames = noise(2, height, width)
-    crops = ThreeCrops(40)(frames)
-    free = max(height, width) - 40
-    covered = set()
-    for crop, start in zip(crops, (0, free // 2, free), strict=True):
-        if width >= height:
-            assert torch.equal(crop, frames[:, :, :, start : start + 40])
-        else:
-            assert torch.equal(crop, frames[:, :, start : start + 40])
-        covered |= set(range(start, start + 40))
-    assert covered == set(range(max(height, width)))
-
-
-def test_three_crops_of_the_paper() -> None:
-    frames = noise(2, 120, 170)
-    preprocessing = Preprocessing(num_frames=2, short_side=64, crop_size=56)
-    view = preprocessing.three_crop_view()(frames)
-    assert view.shape == (3, 2, 3, 56, 56)
-    assert view.dtype == torch.uint8
-    resized = v2.Resize(64, antialias=True)(frames)
-    assert resized.shape[-2:] == (64, 90)
-    for crop, left in zip(view, (0, 13, 26), strict=True):
-        cut = resized[..., left : left + 64].contiguous()
-        alone = v2.Resize((56, 56), antialias=True)(cut)
-        torch.testing.assert_close(crop, alone, atol=1, rtol=0)
 
 
 def test_uniform_counts_repeats_twice() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import Batch, EvaluationClips, TrainingClips
 from stmnet.data.loaders import TrainingLoader, collate, evaluation_loader
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_clip
 from stmnet.data.samplers import SINGLE_PROCESS, EpochSampler, ProcessRank, RankBatches
 from stmnet.data.sampling import (
@@ -20,7 +22,6 @@ from stmnet.data.sampling import (
     random_segment_indices_without_tail,
     seeded_generator,
 )
-from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import DatasetError
 from stmnet.runs.recipe import AugmentationRecipe
@@ -354,7 +355,7 @@ def test_a_loader_that_is_still_held_lets_python_end(clip_list: ClipList, tmp_pa
         "from stmnet.data.clip_datasets import EvaluationClips\n"
         "from stmnet.data.loaders import evaluation_loader\n"
         "from stmnet.datasets.clip_list import Clip, ClipList\n"
-        "from stmnet.data.transforms import Preprocessing\n"
+        "from stmnet.data.preprocessing import Preprocessing\n"
         f"clips = ClipList((Clip(Path({str(clip_list.clips[0].video)!r}), 0),) * 8, ('a',))\n"
         "clips = EvaluationClips(clips, Preprocessing(4, short_side=36, crop_size=32))\n"
         "loader = evaluation_loader(clips, batch_size=1, num_workers=2, pin_memory=False)\n"

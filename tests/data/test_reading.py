@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center, read_clip
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import Clip
 from stmnet.errors import VideoError
 from stmnet.video.frames import read_frames

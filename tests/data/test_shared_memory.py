@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import TrainingClips
 from stmnet.data.loaders import TrainingLoader
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.shared_memory import NUM_SLOTS
-from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.runs.recipe import AugmentationRecipe
 from tests.conftest import VideoWriter

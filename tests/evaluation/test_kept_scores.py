@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from stmnet.cli.main import main
 from stmnet.data.evaluation_views import CENTER_VIEW, VideoViews, ViewPlan
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import ScoresError, StmnetError
 from stmnet.evaluation.kept_scores import WHOLE, KeptScores, Shard, identify

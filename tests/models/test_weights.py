@@ -12,7 +12,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.errors import CheckpointError
 from stmnet.models.imagenet import imagenet_url
 from stmnet.models.stm import ChannelwiseTemporalConv

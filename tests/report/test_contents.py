@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.evaluation.results import ModelResult
 from stmnet.models.zoo import build_model

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.datasets.lists import parse_labels, read_text
 from stmnet.datasets.splits import DATASETS
 from stmnet.errors import RecipeError

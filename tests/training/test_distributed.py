@@ -129,7 +129,7 @@ def test_three_processes_of_which_one_has_no_clip_neither_hang_nor_count_twice(
     for clip in read_split("motion", root, "validation").clips:
         if clip.video.stem in damaged:
             continue
-        frames = preprocessing.center_view()(read_center(clip, preprocessing))
+        frames = preprocessing.center_view(read_center(clip, preprocessing))
         with torch.inference_mode():
             logits = recognizer.network(preprocessing.normalize(frames[None]))
         losses.append(F.cross_entropy(logits[0], torch.tensor(clip.label)).item())

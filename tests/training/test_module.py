@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stmnet.data.clip_datasets import Batch
-from stmnet.data.transforms import Preprocessing
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.errors import VideoError
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import ModelConfig

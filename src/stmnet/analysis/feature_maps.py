@@ -40,7 +40,7 @@ def first_block_features(recognizer: Recognizer, clip: Clip, label: str) -> Feat
     Raises `VideoError`.
     """
     preprocessing = recognizer.config.preprocessing
-    frames = preprocessing.center_view()(read_center(clip, preprocessing))
+    frames = preprocessing.center_view(read_center(clip, preprocessing))
     cstm = _first(recognizer.network, CSTM)
     cmm = _first(recognizer.network, CMM)
     seen: dict[nn.Module, Tensor] = {}

@@ -6,19 +6,23 @@ number: the same sample comes whatever the number of workers, and after a resume
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stmnet.data.option_types import Sampling
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center, read_clip, remark_if_short
 from stmnet.data.samplers import EpochAndClip
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
-from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import VideoError
+
+if TYPE_CHECKING:
+    # It imports torchvision, which only training needs.
+    from stmnet.data.augmentation import Augmentation
 
 
 class Sample(NamedTuple):
@@ -126,7 +130,7 @@ class EvaluationClips(Dataset[Sample]):
     def __init__(self, clip_list: ClipList, preprocessing: Preprocessing) -> None:
         self.clips = clip_list.clips
         self.preprocessing = preprocessing
-        self.view = preprocessing.center_view()
+        self.view = preprocessing.center_view
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -13,12 +13,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 ColorStep = Literal["brightness", "contrast", "saturation", "hue"]
-
-# In the order in which torchvision's ColorJitter numbers them.
-_STEPS: tuple[ColorStep, ...] = ("brightness", "contrast", "saturation", "hue")
 
 # Rows of NTSC's YIQ. The luma has Rec. 601's weights as torchvision rounds them.
 _YIQ = torch.tensor(
@@ -67,35 +63,6 @@ def hue_rotation(turn: float) -> Tensor:
     cos, sin = math.cos(math.tau * turn), math.sin(math.tau * turn)
     rotation = torch.tensor([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], dtype=torch.float64)
     return torch.linalg.solve(_YIQ, rotation @ _YIQ)
-
-
-class RandomColors:
-    """Draws colors as torchvision's ColorJitter and RandomGrayscale do, in this order.
-
-    `brightness`, `contrast`, `saturation` and `hue` are ColorJitter's strengths.
-    """
-
-    def __init__(
-        self,
-        brightness: float,
-        contrast: float,
-        saturation: float,
-        hue: float,
-        *,
-        grayscale_probability: float,
-    ) -> None:
-        self.jitter = v2.ColorJitter(brightness, contrast, saturation, hue)
-        self.grayscale_probability = grayscale_probability
-
-    def draw(self) -> Tensor:
-        """The colors (3, 6) of one view, for all its frames; from torch's global generator."""
-        params = self.jitter.make_params([])
-        ordered = [_STEPS[number] for number in params["fn_idx"].tolist()]
-        factors = [(step, params[f"{step}_factor"]) for step in ordered]
-        steps = [(step, factor) for step, factor in factors if factor is not None]
-        if torch.rand(()) < self.grayscale_probability:
-            steps.append(("saturation", 0.0))
-        return compose_colors(steps)
 
 
 def apply_colors(clips: Tensor, colors: Tensor | None) -> Tensor:

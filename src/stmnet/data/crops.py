@@ -1,7 +1,7 @@
-"""Crops that torchvision does not have, in the protocol of its `transforms.v2`.
+"""The multi-scale crop of training, which torchvision does not have, as one of its `transforms.v2`.
 
-Both cut first and resize only what they cut. Resizing is bilinear with antialiasing on uint8,
-which is several times quicker where channels come last in memory, as decoded frames have them.
+It cuts first and resizes only what it cut: bilinear with antialiasing on uint8, which is several
+times quicker where channels come last in memory, as decoded frames have them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
@@ -79,35 +78,3 @@ class MultiScaleCrop(v2.Transform):  # type: ignore[misc]  # torchvision has no 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         size = [self.crop_size, self.crop_size]
         return F.resized_crop(inpt, **params, size=size, antialias=True)
-
-
-class ThreeCrops(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """Three squares along the long side, for testing: (T, 3, H, W) -> (3, T, 3, crop, crop).
-
-    The squares have the short side's length (section 4.2: 256 after resizing to it) and lie at
-    the start, the middle and the end of the long side; each is resized to `crop_size`. They leave
-    nothing out of frames up to three times as long as wide.
-    """
-
-    def __init__(self, crop_size: int) -> None:
-        super().__init__()
-        self.crop_size = crop_size
-
-    def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
-        height, width = inpt.shape[-2:]
-        side = min(height, width)
-        size = [self.crop_size, self.crop_size]
-        return torch.stack(
-            [
-                F.resized_crop(
-                    inpt,
-                    top=part * (height - side) // 2,
-                    left=part * (width - side) // 2,
-                    height=side,
-                    width=side,
-                    size=size,
-                    antialias=True,
-                )
-                for part in range(3)
-            ]
-        )

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from stmnet.data.clip_datasets import EvaluationClips, Sample
 from stmnet.data.option_types import Sampling
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_clips
 from stmnet.data.sampling import center_segment_indices, random_clips, seeded_generator
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import StmnetError, VideoError
 
@@ -101,7 +101,7 @@ class VideoViews(EvaluationClips):
         self.seed = seed
         self.places = places
         if plan.num_crops == 3:
-            self.view = preprocessing.three_crop_view()
+            self.view = preprocessing.three_crop_view
 
     def __len__(self) -> int:
         return len(self.places)

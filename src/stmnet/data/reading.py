@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.sampling import center_segment_indices, same_parts_of_time
-from stmnet.data.transforms import Preprocessing
 from stmnet.datasets.clip_list import Clip
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.frames import open_frames

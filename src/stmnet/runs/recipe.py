@@ -71,7 +71,7 @@ class DataRecipe:
 
 @dataclass
 class AugmentationRecipe:
-    """As `stmnet.data.transforms.Augmentation`.
+    """As `stmnet.data.augmentation.Augmentation`.
 
     `scales` and `num_crop_positions` are read where `crop` is multi_scale, `short_sides` where it
     is scale_jitter.

@@ -14,10 +14,11 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
+from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import EvaluationClips, Sample, TrainingClips
 from stmnet.data.loaders import TrainingLoader, end_workers, evaluation_loader
+from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.samplers import ProcessRank
-from stmnet.data.transforms import Augmentation, Preprocessing
 from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.splits import read_split
 from stmnet.errors import CheckpointError, RecipeError, Stopped

@@ -1,4 +1,4 @@
-"""Transforms: one draw a clip, labels that follow the flip, ImageNet's normalization."""
+"""Augmentation: one draw a clip, and labels that follow the flip."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from stmnet.data.colors import compose_colors
-from stmnet.data.transforms import Augmentation, Preprocessing, RandomMirror
+from stmnet.data.augmentation import Augmentation, RandomMirror
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import DatasetError
 from stmnet.runs.recipe import AugmentationRecipe
 from tests.data.statistics import assert_drawn_from, uniform
-
-SMALL = Preprocessing(num_frames=4, short_side=36, crop_size=32)
 
 
 def noise(num_frames: int = 4, height: int = 40, width: int = 60) -> torch.Tensor:
@@ -83,7 +80,7 @@ def test_two_views_are_flipped_together_and_cropped_apart() -> None:
 
 
 def test_views_need_at_least_one() -> None:
-    with pytest.raises(ValueError, match="0 views of a clip"):
+    with pytest.raises(ValueError, match="num_views 0: give at least 1"):
         augmentation().view(32, mirrored_labels=[0], num_views=0)
 
 
@@ -115,58 +112,6 @@ def test_scale_jitter_is_drawn_evenly() -> None:
     corners = [crop.make_params([frames[..., :35, :36]]) for _ in range(2000)]
     places = [(corner["top"], corner["left"]) for corner in corners]
     assert_drawn_from(places, uniform((top, left) for top in range(4) for left in range(5)))
-
-
-def test_center_view_is_the_middle_of_the_scaled_frame() -> None:
-    frames = torch.zeros(2, 3, 72, 96, dtype=torch.uint8)
-    frames[:, :, 36 - 8 : 36 + 8, 48 - 8 : 48 + 8] = 200
-    view = Preprocessing(num_frames=2, short_side=36, crop_size=32).center_view()(frames)
-    assert view.shape == (2, 3, 32, 32)
-    rows, columns = torch.nonzero(view[0, 0] > 100, as_tuple=True)
-    # The square of 16 pixels around the middle is one of 8 at half the scale.
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (12, 19, 12, 19)
-
-
-def test_normalization_by_hand() -> None:
-    clips = torch.tensor([0, 128, 255], dtype=torch.uint8).view(1, 1, 3, 1, 1)
-    result = SMALL.normalize(clips).flatten()
-    expected = [(0 / 255 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    torch.testing.assert_close(result, torch.tensor(expected))
-
-
-@pytest.mark.parametrize("lies", ["channels last", "channels first"])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-@pytest.mark.parametrize("with_colors", [False, True])
-def test_normalized_clips_lie_channels_last(
-    lies: str, dtype: torch.dtype, with_colors: bool
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    clips = torch.randint(256, (2, 3, 4, 5, 3), generator=generator).to(dtype).movedim(-1, -3)
-    if lies == "channels first":
-        clips = clips.contiguous()
-    before = clips.clone()
-    steps = [("brightness", 1.3), ("contrast", 0.5), ("saturation", 1.4)]
-    colors = compose_colors(steps).expand(2, 3, 6) if with_colors else None
-    result = SMALL.normalize(clips, colors)
-    assert torch.equal(clips, before), "the input is left alone"
-    assert result.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
-    for clip, own in zip(before.double(), result, strict=True):
-        for frame, normalized in zip(clip, own, strict=True):
-            if colors is not None:
-                both = torch.cat([frame, frame.mean((1, 2), keepdim=True).expand_as(frame)])
-                frame = torch.einsum("ck,khw->chw", colors[0].double(), both).clamp(0, 255)
-            for channel in range(3):
-                expected = (frame[channel] / 255 - SMALL.mean[channel]) / SMALL.std[channel]
-                torch.testing.assert_close(normalized[channel], expected.float())
-
-
-def test_colors_come_before_the_normalization() -> None:
-    # 200 twice as bright is clipped to 255, and only then made to have mean zero.
-    clips = torch.tensor([200, 50, 0], dtype=torch.uint8).view(1, 1, 3, 1, 1)
-    colors = compose_colors([("brightness", 2.0)]).unsqueeze(0)
-    result = SMALL.normalize(clips, colors).flatten()
-    expected = [(1 - 0.485) / 0.229, (100 / 255 - 0.456) / 0.224, (0 - 0.406) / 0.225]
-    torch.testing.assert_close(result, torch.tensor(expected))
 
 
 def test_mirrored_labels_go_by_name() -> None:

@@ -1,7 +1,7 @@
-"""From decoded frames to what a network takes. All frames of a clip get the same draw.
+"""The random distortions of training clips. All frames of a view get the same draw.
 
-A clip is a uint8 tensor (T, 3, H, W) until it is normalized on the device. The transforms are
-torchvision's `transforms.v2`, and classes in their protocol for what they do not have.
+A clip stays a uint8 tensor (T, 3, H, W). The transforms are torchvision's `transforms.v2`, and
+classes in their protocol for what they do not have. Test views are `stmnet.data.preprocessing`'s.
 """
 
 from __future__ import annotations
@@ -13,54 +13,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from stmnet.data.colors import RandomColors, apply_colors
-from stmnet.data.crops import MultiScaleCrop, ThreeCrops
+from stmnet.data.colors import ColorStep, compose_colors
+from stmnet.data.crops import MultiScaleCrop
 from stmnet.data.option_types import Crop, NumCropPositions
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a network wants its clips; stored with its weights.
-
-    `num_frames` is T, spread over the clip's frames, or with `by_time` over its time; the short
-    side is resized to `short_side` pixels, then a square of `crop_size` pixels is cut; `mean` and
-    `std` are of RGB in [0, 1].
-    """
-
-    num_frames: int
-    short_side: int
-    crop_size: int
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    by_time: bool = False
-
-    def center_view(self) -> v2.Transform:
-        """The transform of the center view: (T, 3, H, W) -> (T, 3, crop, crop), both uint8."""
-        return v2.Compose(
-            [v2.Resize(self.short_side, antialias=True), v2.CenterCrop(self.crop_size)]
-        )
-
-    def three_crop_view(self) -> v2.Transform:
-        """The transform of section 4.2's three crops: (T, 3, H, W) -> (3, T, 3, crop, crop)."""
-        return v2.Compose([v2.Resize(self.short_side, antialias=True), ThreeCrops(self.crop_size)])
-
-    def normalize(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
-        """(..., 3, H, W) in [0, 255] -> float32, about zero mean and unit variance.
-
-        With `colors`, as `apply_colors` takes them, these are applied first. The result lies
-        channels last in memory, as networks want it.
-        """
-        pixels = apply_colors(clips.to(torch.float32, copy=True), colors)
-        # Rows of W * 3 numbers: a dimension of three, innermost, takes several times as long.
-        rows = pixels.movedim(-3, -1).flatten(-2)
-        width = clips.shape[-1]
-        mean = torch.tensor(self.mean, device=clips.device).repeat(width)
-        std = torch.tensor(self.std, device=clips.device).repeat(width)
-        rows = rows.div_(255).sub_(mean).div_(std)
-        return rows.unflatten(-1, (width, 3)).movedim(-1, -3)
+# In the order in which torchvision's ColorJitter numbers them.
+_COLOR_STEPS: tuple[ColorStep, ...] = ("brightness", "contrast", "saturation", "hue")
 
 
 class RandomMirror(nn.Module):
@@ -80,7 +38,7 @@ class RandomMirror(nn.Module):
         return frames.flip(-1), self.mirrored_labels[label]
 
 
-class Views(nn.Module):
+class AugmentedViews(nn.Module):
     """One clip and its label -> `num_views` distortions of it, and the label that they share.
 
     (T, 3, H, W) becomes (T, 3, crop, crop), or (num_views, T, 3, crop, crop) where there are more
@@ -93,7 +51,7 @@ class Views(nn.Module):
     def __init__(self, crop: v2.Transform, mirror: RandomMirror, num_views: int) -> None:
         super().__init__()
         if num_views < 1:
-            raise ValueError(f"{num_views} views of a clip; there must be at least one")
+            raise ValueError(f"num_views {num_views}: give at least 1.")
         self.crop = crop
         self.mirror = mirror
         self.num_views = num_views
@@ -101,6 +59,35 @@ class Views(nn.Module):
     def forward(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
         views = [self.crop(frames) for _ in range(self.num_views)]
         return self.mirror(views[0] if self.num_views == 1 else torch.stack(views), label)
+
+
+class RandomColors:
+    """Draws colors as torchvision's ColorJitter and RandomGrayscale do, in this order.
+
+    `brightness`, `contrast`, `saturation` and `hue` are ColorJitter's strengths.
+    """
+
+    def __init__(
+        self,
+        brightness: float,
+        contrast: float,
+        saturation: float,
+        hue: float,
+        *,
+        grayscale_probability: float,
+    ) -> None:
+        self.jitter = v2.ColorJitter(brightness, contrast, saturation, hue)
+        self.grayscale_probability = grayscale_probability
+
+    def draw(self) -> Tensor:
+        """The colors (3, 6) of one view, for all its frames; from torch's global generator."""
+        params = self.jitter.make_params([])
+        ordered = [_COLOR_STEPS[number] for number in params["fn_idx"].tolist()]
+        factors = [(step, params[f"{step}_factor"]) for step in ordered]
+        steps = [(step, factor) for step, factor in factors if factor is not None]
+        if torch.rand(()) < self.grayscale_probability:
+            steps.append(("saturation", 0.0))
+        return compose_colors(steps)
 
 
 @dataclass(frozen=True)
@@ -126,8 +113,10 @@ class Augmentation:
     hue: float
     grayscale_probability: float
 
-    def view(self, crop_size: int, *, mirrored_labels: Sequence[int], num_views: int = 1) -> Views:
-        """The transform (frames, label) -> (frames, label); uint8 frames as `Views` says.
+    def view(
+        self, crop_size: int, *, mirrored_labels: Sequence[int], num_views: int = 1
+    ) -> AugmentedViews:
+        """The transform (frames, label) -> (frames, label); uint8 frames as `AugmentedViews` says.
 
         Its random numbers come from torch's global generator, as torchvision's transforms want
         it: seed that generator inside `torch.random.fork_rng`.
@@ -137,7 +126,7 @@ class Augmentation:
         else:
             shortest = v2.RandomShortestSize(list(self.short_sides), antialias=True)
             crop = v2.Compose([shortest, v2.RandomCrop(crop_size)])
-        return Views(crop, RandomMirror(mirrored_labels, self.flip_probability), num_views)
+        return AugmentedViews(crop, RandomMirror(mirrored_labels, self.flip_probability), num_views)
 
     def colors(self) -> RandomColors | None:
         """What draws the colors of a view; None where they stay as they are."""
