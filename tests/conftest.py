@@ -6,13 +6,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from fractions import Fraction
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 import av
 import numpy as np
 import pytest
+
+from stmnet.cli.main import main
 
 SHARED = Path(__file__).parents[2] / "shared"
 STMNET = Path(sys.executable).with_name("stmnet")
@@ -22,15 +28,68 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def run_stmnet(*words: object) -> subprocess.CompletedProcess[str]:
+    """What `stmnet WORDS` does and prints, in this process: starting one costs an import of torch.
+
+    stdout and stderr are files that take UTF-8 and nothing else, and warnings are shown as Python
+    shows them; working folder, handlers of signals and the like are as before afterwards.
+    """
+    out, err = (TextIOWrapper(BytesIO(), "utf-8", newline="") for _ in range(2))
+    with _state_kept(), redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    printed = []
+    for stream in (out, err):
+        stream.flush()
+        printed.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(words, code, *printed)
+
+
+@contextmanager
+def _state_kept() -> Iterator[None]:
+    """What a process of its own would take with it when it ends."""
+    folder, environment = Path.cwd(), dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    import torch  # what only makes videos does not wait for it
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # As an interpreter starts: not as errors, and not kept for pytest's summary.
+        warnings.resetwarnings()
+        for ignored in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
+            warnings.simplefilter("ignore", ignored)
+        warnings.simplefilter("ignore", ResourceWarning)
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment)
+            for number, handler in handlers.items():
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    shown = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(shown)
+
+
 def printed_as_utf8(*words: str | Path) -> str:
     """What `stmnet WORDS` prints where stdout takes UTF-8 and nothing else; it ends well."""
-    ended = subprocess.run(
-        [STMNET, *words],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_stmnet(*words)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from stmnet.datasets.splits import read_split
-from tests.conftest import STMNET, write_video
+from tests.conftest import run_stmnet, write_video
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -18,11 +17,6 @@ SMALL = (
 )
 
 pytestmark = pytest.mark.slow
-
-
-def stmnet(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(word) for word in (STMNET, *arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("corrupt_split", ["train", "validation"])
@@ -44,7 +38,7 @@ def test_bad_clips_are_named_once_and_the_rest_is_learned(
     write_video(short, num_frames=3)
 
     recipe = ROOT / "recipes" / "own_folder.yaml"
-    trained = stmnet("train", recipe, "--data.root", root, "--output", run, *SMALL)
+    trained = run_stmnet("train", recipe, "--data.root", root, "--output", run, *SMALL)
     assert trained.returncode == 0, trained.stderr
     said = (trained.stdout + trained.stderr).splitlines()
     assert not any("Traceback" in line for line in said)
@@ -56,7 +50,7 @@ def test_bad_clips_are_named_once_and_the_rest_is_learned(
     left_out = "1 excluded of 4 clips left out"
     assert (left_out in (run / "report.html").read_text()) == (corrupt_split == "validation")
 
-    predicted = stmnet("predict", "--model", run, root / "standing up", "--json")
+    predicted = run_stmnet("predict", "--model", run, root / "standing up", "--json")
     found = json.loads(predicted.stdout)
     readable = sorted(str(path) for path in (root / "standing up").iterdir() if path != corrupt)
     assert sorted(each["video"] for each in found["predictions"]) == readable
@@ -72,7 +66,7 @@ def test_one_bad_part_of_a_recording_leaves_the_others_on_the_page(tmp_path: Pat
     (root / "validation.csv").write_text("\n".join([*rows[:3], "monday.mp4,sit,500,508"]))
     recipe = ROOT / "recipes" / "own_folder.yaml"
     small = (*SMALL, "--data.batch_size", "4")
-    trained = stmnet("train", recipe, "--data.root", root, "--output", run, *small)
+    trained = run_stmnet("train", recipe, "--data.root", root, "--output", run, *small)
     assert trained.returncode == 0, trained.stderr
     left_out = [line for line in trained.stdout.splitlines() if line.startswith("warning")]
     assert left_out == [
