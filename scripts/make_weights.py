@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from stmnet.cli.demo import generate_with_progress
+from stmnet.cli.generate import generate_with_progress
 from stmnet.evaluation.evaluate import evaluate_checkpoint
 from stmnet.models.weights import RUN_WEIGHTS
 from stmnet.motion.classes import LABEL_NAMES

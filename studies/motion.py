@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stmnet.cli.demo import generate_with_progress
+from stmnet.cli.generate import generate_with_progress
 from stmnet.datasets.splits import read_split
 from stmnet.motion.generate import SplitSizes
 from stmnet.recognizer import Recognizer

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.pages import put_table
 
-from stmnet.cli.demo import generate_with_progress
+from stmnet.cli.generate import generate_with_progress
 from stmnet.datasets.splits import read_split
 from stmnet.motion.generate import SplitSizes
 from stmnet.recognizer import Recognizer

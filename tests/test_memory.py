@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from stmnet.cli import main as cli
+from stmnet.cli.printing import USER_ERROR
 from stmnet.data import loaders
 
 TOLD_BEFORE = ("MALLOC_", "GLIBC_TUNABLES")
@@ -53,7 +54,7 @@ def test_a_process_keeps_what_it_frees() -> None:
 def test_commands_keep_what_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append("kept"))
-    assert cli.main(["predict", "no such file.mp4"]) == cli.USER_ERROR
+    assert cli.main(["predict", "no such file.mp4"]) == USER_ERROR
     assert calls == ["kept"]
 
 

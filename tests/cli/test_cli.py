@@ -240,15 +240,19 @@ def test_a_folder_that_is_no_data_set_is_named(
 
 def test_prepare_motion_writes_the_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     sizes = ["--train", 2, "--validation", 1, "--test", 1]
-    code, out, _ = run(capsys, "prepare", "motion", "--out", tmp_path / "a", "--seed", 4, *sizes)
+    code, out, err = run(capsys, "prepare", "motion", "--out", tmp_path / "a", "--seed", 4, *sizes)
     assert code == 0
     assert str(tmp_path / "a") in out
+    assert err == (
+        "stmnet: warning: the next version generates the motion set by `stmnet generate motion` "
+        "only\n"
+    )
     generate(tmp_path / "b", seed=4, clips_per_class=SplitSizes(2, 1, 1))
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
     assert len(files) == 4 * 12 + 6
     for path in files:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
-    code, _, err = run(capsys, "prepare", "motion", "--out", tmp_path / "a", "--seed", 5, *sizes)
+    code, _, err = run(capsys, "generate", "motion", "--out", tmp_path / "a", "--seed", 5, *sizes)
     assert code == 2
     assert len(err.splitlines()) == 1
 
@@ -292,11 +296,17 @@ def test_what_complexity_cannot_count_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("predict --top 0", "--top: 0 is less than 1"),
-        ("predict --top x", "--top: 'x' is no whole number"),
-        ("prepare motion --out NONE --train -1", "--train: -1 is less than 1"),
-        ("check folder --root NONE --processes 0", "--processes: 0 is less than 1"),
-        ("demo --seed -1", "--seed: -1 is less than 0"),
+        ("predict --top 0", "--top: '0' is not a whole number of at least 1"),
+        ("predict --top x", "--top: 'x' is not a whole number of at least 1"),
+        (
+            "prepare motion --out NONE --train -1",
+            "--train: '-1' is not a whole number of at least 1",
+        ),
+        (
+            "check folder --root NONE --processes 0",
+            "--processes: '0' is not a whole number of at least 1",
+        ),
+        ("demo --seed -1", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )
 def test_numbers_that_make_no_sense(

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from stmnet.cli.arguments import Verbs, add_verb, non_negative_int
 from stmnet.files import packaged_file
-from stmnet.motion.generate import SplitSizes, generate
 
 NETWORKS = {"STM": "motion_stm.yaml", "TSN": "motion_tsn.yaml"}
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Its arguments."""
+    verb = add_verb(
+        verbs,
+        "demo",
+        run,
+        "See STM read motion where a network without time cannot.",
+        examples=(),
+    )
+    verb.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
+    verb.add_argument("--seed", type=non_negative_int, default=0)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`stmnet demo`: the two accuracies and the page's path come last."""
+    outcome = run_demo(arguments.out, seed=arguments.seed)
+    for name, top1 in outcome.top1.items():
+        print(f"{name} top-1  {top1:.1%}")
+    print(f"page       {outcome.page.resolve()}")
+    return 0
 
 
 @dataclass(frozen=True)
@@ -28,9 +48,13 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
     What an earlier run of the same seed finished is kept, and what it left half done is taken up.
     Raises `StmnetError`, and `Stopped` where a signal ended the training.
     """
+    from rich.console import Console
+
+    from stmnet.cli.generate import generate_with_progress
     from stmnet.datasets.splits import read_split
     from stmnet.evaluation.evaluate import evaluate_network
     from stmnet.evaluation.metrics import summarize
+    from stmnet.motion.generate import SplitSizes
     from stmnet.recognizer import load
     from stmnet.report.contents import make_report
     from stmnet.report.page import write_report
@@ -65,26 +89,6 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
     )
     top1 = {result.name: summarize(result.probabilities, result.targets).top1 for result in results}
     return DemoOutcome(top1, page)
-
-
-def generate_with_progress(root: Path, *, seed: int, clips_per_class: SplitSizes) -> None:
-    """Generate the motion set under `root`, with a progress bar on stderr."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("clips", total=None)
-        generate(
-            root,
-            seed=seed,
-            clips_per_class=clips_per_class,
-            on_clip=lambda done, total: progress.update(task, completed=done, total=total),
-        )
 
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:

@@ -1,14 +1,26 @@
-"""How the command line prints."""
+"""How the command line prints: results, notes of the library, complaints."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+USER_ERROR = 2
+"""The exit code for what the user can mend."""
+
+
+def complain(message: str, code: int) -> int:
+    """Say on stderr, in one line, what went wrong; returns `code`."""
+    print(f"stmnet: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 def print_any_name() -> None:
@@ -32,3 +44,25 @@ def print_table(table: RenderableType) -> None:
     width = None if sys.stdout.isatty() else 500
     # Labels and files are called what they are called: [b] is no markup there, nor :cat: a cat.
     Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+
+
+@contextmanager
+def notes_on(stream: TextIO) -> Iterator[None]:
+    """Show what the library logs: a note as it is, a warning with that word before it."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_NoteFormatter())
+    logger = logging.getLogger("stmnet")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _NoteFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno < logging.WARNING else f"warning: {message}"

@@ -1,0 +1,61 @@
+"""What the verbs' arguments share: how a verb is added, number types, choices."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+DTYPES = ("float32", "fast")
+DTYPE_HELP = "fast: bfloat16 or float16 where the machine is good at it (default float32)"
+
+
+def add_verb(
+    verbs: Verbs,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    description: str,
+    *,
+    examples: Sequence[str],
+    notes: str = "",
+) -> argparse.ArgumentParser:
+    """Add a verb whose `--help` ends in `notes` and `examples`.
+
+    An example is a command line as a shell takes it, with a comment behind " # " if need be;
+    tests/cli/test_help.py runs them.
+    """
+    epilog = "Examples:\n" + "\n".join(f"  {example}" for example in examples) if examples else ""
+    verb = verbs.add_parser(
+        name,
+        help=description,
+        description=description,
+        epilog=f"{notes}\n\n{epilog}".strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def positive_int(text: str) -> int:
+    """The type of an argument that is a whole number of at least 1."""
+    from jsonargparse.typing import PositiveInt  # a tenth of a second, and seldom needed
+
+    return _number(PositiveInt, text, "a whole number of at least 1")
+
+
+def non_negative_int(text: str) -> int:
+    """The type of an argument that is a whole number of at least 0."""
+    from jsonargparse.typing import NonNegativeInt
+
+    return _number(NonNegativeInt, text, "a whole number of at least 0")
+
+
+def _number(kind: Callable[[str], int], text: str, range_: str) -> int:
+    # argparse's own message would name the type and not its range.
+    try:
+        return int(kind(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {range_}") from None

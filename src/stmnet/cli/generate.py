@@ -1,0 +1,66 @@
+"""`stmnet generate`: data sets that are made from nothing."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, positive_int
+
+if TYPE_CHECKING:
+    from stmnet.motion.generate import SplitSizes
+
+
+def add_parser(verbs: Verbs) -> None:
+    """Its arguments."""
+    verb = add_verb(
+        verbs,
+        "generate",
+        run,
+        "Generate the motion set: 12 actions that differ in motion only.",
+        examples=(
+            "stmnet generate motion --out demo/motion   # as the demo's, in about a minute",
+            "stmnet generate motion --out tiny --train 2 --validation 1 --test 1 --seed 7",
+        ),
+    )
+    verb.add_argument("dataset", choices=("motion",), help="motion")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    verb.add_argument("--seed", type=non_negative_int, default=0, help="default 0")
+    verb.add_argument("--train", type=positive_int, default=180, help="clips a class (default 180)")
+    verb.add_argument("--validation", type=positive_int, default=10, help="as --train (default 10)")
+    verb.add_argument("--test", type=positive_int, default=50, help="as --train (default 50)")
+    verb.add_argument(
+        "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`stmnet generate motion --out DIR`."""
+    from stmnet.motion.generate import SplitSizes
+
+    generate_with_progress(
+        arguments.out,
+        seed=arguments.seed,
+        clips_per_class=SplitSizes(arguments.train, arguments.validation, arguments.test),
+        processes=arguments.processes,
+    )
+    print(f"data  {arguments.out}")
+    return 0
+
+
+def generate_with_progress(
+    root: Path, *, seed: int, clips_per_class: SplitSizes, processes: int | None = None
+) -> None:
+    """Generate the motion set under `root`, with its progress on stderr."""
+    from stmnet.cli.progress import ProgressOnStderr
+    from stmnet.motion.generate import generate
+
+    with ProgressOnStderr("clips") as progress:
+        generate(
+            root,
+            seed=seed,
+            clips_per_class=clips_per_class,
+            processes=processes,
+            on_clip=progress.show,
+        )
