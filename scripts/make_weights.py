@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stmnet.cli.generate import generate_with_progress
 from stmnet.evaluation.evaluate import evaluate_checkpoint
-from stmnet.models.weights import RUN_WEIGHTS
+from stmnet.models.weight_files import RUN_WEIGHTS
 from stmnet.motion.classes import LABEL_NAMES
 from stmnet.motion.clips import FPS, render_clip, write_video
 from stmnet.motion.generate import SplitSizes

@@ -18,14 +18,14 @@ from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
 from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.errors import CheckpointError, VideoError
-from stmnet.files import atomic_write, is_file, is_folder, packaged_file
+from stmnet.files import atomic_write, is_folder
 from stmnet.models.optimize import optimize
-from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
+from stmnet.models.weight_files import find_weights
+from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
 from stmnet.video.frames import probe
 
 METADATA_KEY = "stmnet"
-PACKAGED = ("motion",)
 
 # "float32" gives the network's own scores; "fast" is what the machine is good at (`fast_dtype`).
 InferenceDtype = Literal["float32", "fast"]
@@ -206,23 +206,7 @@ def load(
     what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`,
     and `ValueError` as `Recognizer` does.
     """
-    if str(name_or_path) in PACKAGED:
-        path = packaged_file(f"weights/{name_or_path}.safetensors")
-    else:
-        path = Path(name_or_path)
-    if is_folder(path):
-        checkpoints = sorted(path.glob("*.ckpt"))
-        path = path / RUN_WEIGHTS
-        if checkpoints and not path.is_file():
-            raise CheckpointError(
-                f"{path}: not there, for the run is not over. Let it end, or give "
-                f"{' or '.join(map(str, checkpoints))}."
-            )
-    if not is_file(path):
-        raise CheckpointError(
-            f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "
-            f"{', '.join(PACKAGED)}."
-        )
+    path = find_weights(name_or_path)
     state_dict = read_checkpoint_file(path)
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:

@@ -92,7 +92,7 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
 
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
-    from stmnet.models.weights import RUN_WEIGHTS
+    from stmnet.models.weight_files import RUN_WEIGHTS
     from stmnet.runs.recipe import load_recipe
     from stmnet.runs.resuming import resumes_or_starts_over
     from stmnet.training.run import train

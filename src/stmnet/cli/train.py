@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.recipe, arguments.overrides)
 
-    from stmnet.models.weights import RUN_WEIGHTS
+    from stmnet.models.weight_files import RUN_WEIGHTS
     from stmnet.report.validation_report import write_validation_report
     from stmnet.training.distributed import is_rank_zero, say
     from stmnet.training.run import train

@@ -20,8 +20,7 @@ from stmnet.models.i3d import InflatedConv2d
 from stmnet.models.imagenet import imagenet_file
 from stmnet.models.stm import CMM
 from stmnet.models.stm_variants import Concatenation
-
-RUN_WEIGHTS = "model.safetensors"  # in a run's folder
+from stmnet.models.weight_files import RUN_WEIGHTS
 
 # A 2D ResNet from ImageNet has none of these; they start as their modules say.
 TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".spatial.", ".me.")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
-from stmnet.models.weights import RUN_WEIGHTS, read_checkpoint_file
+from stmnet.models.weight_files import RUN_WEIGHTS
+from stmnet.models.weights import read_checkpoint_file
 from stmnet.runs.recipe import Recipe, load_recipe
 from stmnet.runs.run_files import (
     BEST_CHECKPOINT,

@@ -23,7 +23,7 @@ from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.splits import read_split
 from stmnet.errors import CheckpointError, RecipeError, Stopped
 from stmnet.files import atomic_write
-from stmnet.models.weights import RUN_WEIGHTS
+from stmnet.models.weight_files import RUN_WEIGHTS
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import ModelConfig, load
 from stmnet.runs.locks import cannot_write, lock_run_folder
