@@ -37,8 +37,8 @@ import torch
 from pages import put_table, save_json
 
 from stmnet.video import reader as stmnet_reader
-from stmnet.video.frames import find_videos
 from stmnet.video.reader import VideoFile
+from stmnet.video.video_paths import find_videos
 
 NUM_SEGMENTS = 8
 LEVEL = 0.97  # of a peer's speed: no slower than it

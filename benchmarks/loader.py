@@ -31,7 +31,7 @@ from stmnet.data.preprocessing import Preprocessing
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.memory import keep_freed_memory
 from stmnet.runs.recipe import AugmentationRecipe, DataRecipe
-from stmnet.video.frames import find_videos
+from stmnet.video.video_paths import find_videos
 
 COMMAND = "python benchmarks/loader.py"
 NUM_WORKERS = 2

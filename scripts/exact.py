@@ -16,7 +16,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stmnet.video.frames import find_videos, probe, read_frames
+from stmnet.video.frames import probe, read_frames
+from stmnet.video.video_paths import find_videos
 
 NUM_FRAMES = 8
 

@@ -27,7 +27,7 @@ from torchvision.models import resnet18
 from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center
 from stmnet.datasets.clip_list import UNLABELED, Clip
-from stmnet.video.frames import find_videos
+from stmnet.video.video_paths import find_videos
 
 FOLDED = Path(__file__).parents[2] / "shared" / "weights" / "resnet18_imagenet_bnfolded_partial.npz"
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from stmnet.errors import TruncatedVideoError, VideoError
-from stmnet.video.frames import find_videos, open_frames, probe, read_frames
+from stmnet.video.frames import open_frames, probe, read_frames
+from stmnet.video.video_paths import find_videos
 
 NAMES = ["{:05d}.jpg", "img_{:05d}.jpg", "frame{:06d}.jpg", "img_{:05d}.JPEG", "{}.png"]
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from stmnet.errors import TruncatedVideoError, VideoError
-from stmnet.video.frames import find_videos, probe, read_frames
+from stmnet.video.frames import probe, read_frames
 from stmnet.video.reader import VideoFile
+from stmnet.video.video_paths import find_videos
 from tests.conftest import VideoWriter, decode_all, write_audio
 
 CODECS = [

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stmnet.cli.predictions_table import prediction_as_json, predictions_as_table
     from stmnet.files import packaged_file
     from stmnet.recognizer import load
-    from stmnet.video.frames import find_videos
+    from stmnet.video.video_paths import find_videos
 
     videos = find_videos(arguments.videos or [packaged_file("samples")])
     recognizer = load(arguments.model, dtype=arguments.dtype)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.datasets.lists import Entry
-from stmnet.video.info import VIDEO_SUFFIXES
+from stmnet.video.video_paths import VIDEO_SUFFIXES
 
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 

@@ -5,7 +5,6 @@ JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB, 
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
@@ -16,16 +15,15 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from stmnet.errors import TruncatedVideoError, VideoError, in_one_line
-from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
+from stmnet.video.info import VideoInfo
+from stmnet.video.video_paths import NUMBERED_IMAGE, VIDEO_SUFFIXES
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
 FOLDER_FPS = 12.0
 # Announced for a release to come; until then, as fast as any and nothing more to install.
 warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
-_NUMBERED_IMAGE = re.compile(r"(?!\.).*?(\d+)\D*\.(?:jpe?g|png)", re.IGNORECASE)
 
 
 class FrameFolder:
@@ -101,6 +99,9 @@ class FrameFolder:
         return torch.stack([images[index] for index in indices])
 
     def _decode(self, index: int) -> Tensor:
+        # Here, for it takes longer to import than torch itself, and video files need none of it.
+        from torchvision.io import ImageReadMode, decode_image
+
         path = self.path / self._names[index]
         try:
             data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
@@ -121,7 +122,7 @@ def _frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     Raises `VideoError` where two have one number: nobody knows which is the frame.
     """
     names = [path.name for path in Path(folder).iterdir()]
-    frames = [name for name in names if _NUMBERED_IMAGE.fullmatch(name)]
+    frames = [name for name in names if NUMBERED_IMAGE.fullmatch(name)]
     frames.sort(key=lambda name: (_number(name), name))
     for name, following in pairwise(frames):
         if _number(name) == _number(following):
@@ -131,15 +132,7 @@ def _frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     return tuple(frames)
 
 
-def is_frame_folder(path: Path) -> bool:
-    """Whether a folder holds numbered images."""
-    try:
-        return any(_NUMBERED_IMAGE.fullmatch(entry.name) for entry in path.iterdir())
-    except OSError:
-        return False
-
-
 def _number(name: str) -> int:
-    found = _NUMBERED_IMAGE.fullmatch(name)
+    found = NUMBERED_IMAGE.fullmatch(name)
     assert found is not None
     return int(found.group(1))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import operator
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
-from stmnet.errors import VideoError
 from stmnet.files import is_folder
-from stmnet.video.frame_folder import FrameFolder, is_frame_folder
-from stmnet.video.info import VIDEO_SUFFIXES, VideoInfo
+from stmnet.video.frame_folder import FrameFolder
+from stmnet.video.info import VideoInfo
 from stmnet.video.reader import VideoFile
 
 
@@ -56,38 +54,3 @@ def _frame_number(index: SupportsIndex) -> int:
     if isinstance(index, bool) or getattr(index, "dtype", None) == torch.bool:
         raise TypeError("an index is true or false. Give the numbers of frames.")
     return operator.index(index)
-
-
-def find_videos(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are given; of a folder, the videos in it and below it, sorted by name.
-
-    A folder of frames is a video. Raises `VideoError` for a folder without any.
-    """
-    videos: list[Path] = []
-    for path in paths:
-        found = _videos_below(path) if is_folder(path) else [path]
-        if not found:
-            raise VideoError(
-                f"{path}: no video in this folder ({', '.join(sorted(VIDEO_SUFFIXES))}), and no "
-                "folder of frames (00001.jpg, ...). Give another folder, or the files themselves."
-            )
-        videos += found
-    return videos
-
-
-def _videos_below(path: Path) -> list[Path]:
-    files: list[Path] = []
-    frame_folders: list[Path] = []
-    for folder, folders_in_it, names in os.walk(path):
-        folders_in_it[:] = [name for name in folders_in_it if not name.startswith(".")]
-        videos = [Path(folder, name) for name in names if _is_video_name(name)]
-        files += videos
-        if not (videos or folders_in_it) and is_frame_folder(Path(folder)):
-            frame_folders.append(Path(folder))
-    if not files and is_frame_folder(path):
-        return [path]
-    return sorted(files + frame_folders)
-
-
-def _is_video_name(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".")
