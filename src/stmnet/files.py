@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,15 +18,35 @@ MAX_NAME_BYTES = 255
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a hidden path beside `path` to write; it becomes `path` if the block ends well.
 
-    Whatever stood at `path` stays until then, also when the process is killed.
+    Whatever stood at `path` stays until then, also when the process is killed. Where `path` is a
+    symbolic link, the file that it names is written. Raises `OSError` as `replaceable` does.
     """
-    unfinished = unfinished_beside(path)
+    target = replaceable(path)
+    unfinished = unfinished_beside(target)
     try:
         yield unfinished
-        unfinished.replace(path)
+        unfinished.replace(target)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def replaceable(path: Path) -> Path:
+    """The file that is replaced where `path` is written: `path`, or what it names as a link.
+
+    Raises `OSError` where something else than a regular file is there: renaming would put a file in
+    the place of a device or a pipe, which belongs to others.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        pass
+    else:
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def unfinished_beside(path: Path) -> Path:

@@ -23,20 +23,22 @@ def clips_in(root: Path) -> ClipList:
 def test_moved_data_are_the_same_and_an_altered_list_is_refused() -> None:
     recipe = Recipe(data=DataRecipe(root="/data/set"))
     lists = {"train": clips_in(Path("/data/set")), "validation": clips_in(Path("/data/set"))}
-    before = describe_run(recipe, lists, world_size=1, before=None)
+    before = describe_run(recipe, lists, world_size=1, machine={}, before=None)
     told = before["data"]["validation"]
     assert told == {"clips": 3, "digest": digest_of_clips(lists["validation"])}, "as scores say it"
 
     moved_recipe = Recipe(data=DataRecipe(root="/disk/copy"))
     moved = dict.fromkeys(lists, clips_in(Path("/disk/copy")))
-    again = describe_run(moved_recipe, moved, world_size=1, before=before)
+    again = describe_run(moved_recipe, moved, world_size=1, machine={}, before=before)
     assert len(again["sessions"]) == 2
 
     first, *others = lists["validation"].clips
     altered = replace(lists["validation"], clips=(replace(first, end_frame=9), *others))
     message = "the validation list is not what the run was started with .3 clips, and 3 then"
     with pytest.raises(DatasetError, match=message):
-        describe_run(recipe, lists | {"validation": altered}, world_size=1, before=before)
+        describe_run(
+            recipe, lists | {"validation": altered}, world_size=1, machine={}, before=before
+        )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": {}}'])

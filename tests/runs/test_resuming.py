@@ -306,7 +306,7 @@ def test_a_checkpoint_of_other_classes_is_refused(folder: Path, whole: Path) -> 
 HOLD = """
 import sys
 from pathlib import Path
-from stmnet.runs.locks import lock_run_folder
+from stmnet.runs.run_folder import lock_run_folder
 with lock_run_folder(Path(sys.argv[1])):
     print("held", flush=True)
     input()

@@ -9,13 +9,12 @@ is there is not made again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -34,6 +33,7 @@ from stmnet.curation.worker_processes import Lost, map_in_processes
 from stmnet.datasets.splits import dataset_named
 from stmnet.errors import DatasetError, VideoError
 from stmnet.files import atomic_write
+from stmnet.locks import lock_folder, share_lock
 from stmnet.video.shrink import atomic_folder, shrink_folder
 from stmnet.video.transcode import Shape, transcode
 
@@ -114,7 +114,8 @@ def prepare(
     _check(shape, processes)
     plan = _survey(dataset, root, out)
     try:
-        with _only_run(out):
+        # A worker may outlive the run by a file: two writers of one hidden file would spoil it.
+        with lock_folder(out, in_use=_in_use(out), shared_with_workers=True):
             claim(out, dataset, shape)
             remove_unfinished(out)
             # What was not made is tried again, and noted again if that fails.
@@ -251,7 +252,7 @@ def _make(job: _Job) -> _Outcome:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Until damage is noted, the target is not there: a kill in between cannot lose the note.
-        with _at_work(job.out):
+        with share_lock(job.out, in_use=_in_use(job.out)):
             if source.is_dir():
                 with atomic_folder(target) as unfinished:
                     made = shrink_folder(source, unfinished, job.shape.short_side)
@@ -285,43 +286,7 @@ def _cannot_write(path: str | Path, reason: str) -> DatasetError:
     return DatasetError(f"{_cannot_write_text(path, reason)}. Make room or choose another folder.")
 
 
-# ---- one run at a time ----
-# The lock is held by the run and by each of its processes, which may outlive it by a file: two
-# writers of one hidden file would spoil it.
-
-
-@contextmanager
-def _only_run(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    with _open_folder(out) as descriptor:
-        _lock(out, descriptor, fcntl.LOCK_EX)
-        _lock(out, descriptor, fcntl.LOCK_SH)
-        yield
-
-
-@contextmanager
-def _at_work(out: Path) -> Iterator[None]:
-    with _open_folder(out) as descriptor:
-        _lock(out, descriptor, fcntl.LOCK_SH)
-        yield
-
-
-@contextmanager
-def _open_folder(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _lock(folder: Path, descriptor: int, kind: int) -> None:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        raise DatasetError(
-            f"{folder}: another run of stmnet prepare is at work there. Wait until it has ended."
-        ) from e
-    except OSError:
-        # Some network file systems have no locks. There the user alone sees to it.
-        return
+def _in_use(out: Path) -> DatasetError:
+    return DatasetError(
+        f"{out}: another run of stmnet prepare is at work there. Wait until it has ended."
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from stmnet.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
 from stmnet.files import atomic_write
+from stmnet.locks import LOCK
 from stmnet.video.shrink import IMAGE_SUFFIXES
 from stmnet.video.transcode import FORMAT_VERSION, SUFFIXES, Shape
 
@@ -101,7 +102,7 @@ def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> 
     settings = {"version": FORMAT_VERSION, "dataset": dataset, **asdict(shape)}
     path = out / SETTINGS_FILE
     if not os.path.lexists(path):
-        if out.is_dir() and any(not entry.match(UNFINISHED) for entry in out.iterdir()):
+        if out.is_dir() and any(map(_is_data, out.iterdir())):
             raise DatasetError(
                 f"{out}: holds data but no {SETTINGS_FILE}, so it may be another's. "
                 "Delete that folder or choose another."
@@ -118,6 +119,10 @@ def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> 
             f"{out}: was begun with {was}; asked for was {asked}. "
             "Ask for the same, choose another folder, or delete that one."
         )
+
+
+def _is_data(path: Path) -> bool:
+    return path.name != LOCK and not path.match(UNFINISHED)
 
 
 def _read_settings(path: Path) -> dict[str, object]:

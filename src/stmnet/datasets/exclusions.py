@@ -16,7 +16,7 @@ from pathlib import Path
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.datasets.lists import numbered_lines, read_text
 from stmnet.errors import DatasetError
-from stmnet.files import atomic_write, is_file, is_folder
+from stmnet.files import atomic_write, is_folder, replaceable
 
 Part = tuple[Path, int, int | None]
 
@@ -39,24 +39,29 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
         with atomic_write(path) as unfinished:
             unfinished.write_text(printable("".join(lines)), encoding="utf-8")
     except OSError as e:
-        raise DatasetError(f"{path}: cannot be written ({e.strerror}). Choose another file.") from e
+        raise _cannot_write(path, e) from e
 
 
 def require_exclusions_or_none(path: Path) -> None:
     """Raise `DatasetError` where a list of exclusions would take the place of something else."""
     if is_folder(path):
         raise DatasetError(f"{path}: is a folder. Give the name of a file.")
-    if not is_file(path):
-        return
     try:
+        replaceable(path)
+        if not path.is_file():
+            return
         with path.open(encoding="utf-8", errors="surrogateescape") as lines:
             is_other = any("\t" not in line for line in lines if line.strip())
     except OSError as e:
-        raise DatasetError(f"{path}: cannot be read ({e.strerror}). Choose another file.") from e
+        raise _cannot_write(path, e) from e
     if is_other:
         raise DatasetError(
             f"{path}: is there, and not as `stmnet check` writes it. Choose another file."
         )
+
+
+def _cannot_write(path: Path, e: OSError) -> DatasetError:
+    return DatasetError(f"{path}: cannot be written ({e.strerror}). Choose another file.")
 
 
 def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from stmnet import __version__
 from stmnet.analysis.feature_maps import FeatureExample, first_block_features, has_stm_blocks
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import VideoError
 from stmnet.evaluation.results import ModelResult
+from stmnet.profiling.machine import describe_machine
 from stmnet.recognizer import Recognizer
 
 NUM_FEATURE_EXAMPLES = 2
@@ -61,14 +60,13 @@ def make_report(
 
 def machine_facts(device: torch.device) -> dict[str, str]:
     """The name of the device that was used and versions, for the page's foot."""
+    machine = describe_machine(device)
+    on_cpu = f"CPU ({machine.threads} threads)"
+    versions = machine.versions
     return {
-        "Device": (
-            torch.cuda.get_device_name(device)
-            if device.type == "cuda"
-            else f"CPU ({torch.get_num_threads()} threads)"
-        ),
-        "Versions": f"stmnet {__version__}, torch {torch.__version__}, "
-        f"Python {platform.python_version()}",
+        "Device": machine.device_name if machine.device == "cuda" else on_cpu,
+        "Versions": f"stmnet {versions['stmnet']}, torch {versions['torch']}, "
+        f"Python {versions['python']}",
     }
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import CheckpointError, DatasetError
@@ -20,18 +17,22 @@ from stmnet.runs.list_summary import ListSummary
 from stmnet.runs.recipe import Recipe
 from stmnet.runs.run_files import RUN
 
-LIBRARIES = ("stmnet", "torch", "torchvision", "lightning", "av", "numpy")
 SOURCE = Path(__file__).parents[3]
 """Where the project lies, if this is a checkout of it."""
 
 
 def describe_run(
-    recipe: Recipe, lists: dict[str, ClipList], *, world_size: int, before: dict[str, Any] | None
+    recipe: Recipe,
+    lists: dict[str, ClipList],
+    *,
+    world_size: int,
+    machine: Mapping[str, Any],
+    before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The run as JSON's plain values; `before` is what was said of it when it was started.
 
-    A session is one of the times that it ran. Raises `DatasetError` where the data are not those
-    of the sessions before.
+    A session is one of the times that it ran, on a `machine` that is described by plain values.
+    Raises `DatasetError` where the data are not those of the sessions before.
     """
     data = {split: ListSummary.of(clip_list) for split, clip_list in lists.items()}
     for split, now in data.items():
@@ -44,10 +45,7 @@ def describe_run(
     session = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "processes": world_size,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        "machine": platform.platform(),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in LIBRARIES},
+        **machine,
         "commit": commit_of(SOURCE),
     }
     sessions = before["sessions"] if before is not None else []

@@ -25,12 +25,13 @@ from stmnet.errors import CheckpointError, RecipeError, Stopped
 from stmnet.files import atomic_write
 from stmnet.models.weight_files import RUN_WEIGHTS
 from stmnet.models.zoo import build_model
+from stmnet.profiling.machine import describe_machine
 from stmnet.recognizer import ModelConfig, load
-from stmnet.runs.locks import cannot_write, lock_run_folder
 from stmnet.runs.provenance import describe_run, read_run, write_run
 from stmnet.runs.recipe import DataRecipe, OptimizerRecipe, Recipe
 from stmnet.runs.resuming import can_resume, find_resumption, holds_a_run
 from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, RECIPE
+from stmnet.runs.run_folder import cannot_write, lock_run_folder
 from stmnet.runs.validate_recipe import check_num_classes, check_recipe, clips_of_a_pass
 from stmnet.training.distributed import is_rank_zero, leave_process_group, say
 from stmnet.training.losses import (
@@ -77,6 +78,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Path:
         recipe,
         {"train": training_list, "validation": validation_list},
         world_size=trainer.world_size,
+        machine=asdict(describe_machine()),
         before=read_run(output) if resume else None,
     )
     module = make_module(
