@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -311,3 +313,13 @@ def test_names_that_were_written_as_they_are(tmp_path: Path) -> None:
     exclusions.write_bytes(b'train/wave/caf\xe9.mp4\tcut off\ntrain/wave/other.mp4\n"one\n')
     clips = read_split("folder", tmp_path, "train", exclude=exclusions).clips
     assert [clip.video.name for clip in clips] == ['"one quote.mp4', "last.mp4"]
+
+
+def test_processes_that_probe_need_no_torch(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4")
+    code = (
+        "import sys; from pathlib import Path; from stmnet.curation.check import examine_video;"
+        f"assert examine_video(Path({str(video)!r}), decode=False).num_frames == 24;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,14 +11,14 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Self
 
 from stmnet.errors import TruncatedVideoError, VideoError, in_one_line
 from stmnet.video.info import VideoInfo
 from stmnet.video.video_paths import NUMBERED_IMAGE, VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
 FOLDER_FPS = 12.0
@@ -92,6 +92,8 @@ class FrameFolder:
                 f"{self.num_frames}.",
                 num_decoded=self.num_frames,
             )
+        import torch
+
         images = {index: self._decode(index) for index in sorted(set(indices))}
         sizes = {tuple(image.shape) for image in images.values()}
         if len(sizes) > 1:
@@ -99,7 +101,8 @@ class FrameFolder:
         return torch.stack([images[index] for index in indices])
 
     def _decode(self, index: int) -> Tensor:
-        # Here, for it takes longer to import than torch itself, and video files need none of it.
+        # Here, for they take long to import, and video files need none of torchvision.
+        import torch
         from torchvision.io import ImageReadMode, decode_image
 
         path = self.path / self._names[index]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from pathlib import Path
-from typing import SupportsIndex
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, SupportsIndex
 
 from stmnet.files import is_folder
 from stmnet.video.frame_folder import FrameFolder
 from stmnet.video.info import VideoInfo
 from stmnet.video.reader import VideoFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def open_frames(path: str | Path) -> VideoFile | FrameFolder:
@@ -51,6 +51,6 @@ def read_frames(
 
 
 def _frame_number(index: SupportsIndex) -> int:
-    if isinstance(index, bool) or getattr(index, "dtype", None) == torch.bool:
+    if isinstance(index, bool) or str(getattr(index, "dtype", "")) == "torch.bool":
         raise TypeError("an index is true or false. Give the numbers of frames.")
     return operator.index(index)
