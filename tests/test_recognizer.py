@@ -60,7 +60,7 @@ def test_a_folder_with_a_gap_is_recognized_with_a_warning(
         Image.new("RGB", (96, 72), (number, 0, 0)).save(tmp_path / f"{number:05d}.png")
     (warning,) = recognizer(tmp_path).warnings
     assert warning == (
-        f"{tmp_path}: has 4 frames, between which numbers are missing; recognized from these."
+        f"{tmp_path}: has 4 frames, between which numbers are missing; these are used."
     )
     (tmp_path / "00002.png").write_bytes(b"no image")
     with pytest.raises(VideoError, match=r"00002\.png: not a readable image") as raised:
@@ -166,12 +166,12 @@ def test_a_run_that_is_not_over_names_its_checkpoints(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_scores_that_are_no_numbers_are_no_answer(
+def test_scores_that_are_nan_are_no_answer(
     recognizer: Recognizer, make_video: VideoWriter
 ) -> None:
     network = recognizer.config.build()
     nn.init.constant_(network.fc.bias, torch.nan)
-    with pytest.raises(CheckpointError, match="scores are no numbers. Its training diverged"):
+    with pytest.raises(CheckpointError, match="scores are NaN or infinite: training diverged. Lower optimizer.learning_rate"):
         Recognizer(network, recognizer.config)(make_video("a.mp4"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,15 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
 from stmnet.data.preprocessing import Preprocessing
-from stmnet.data.reading import read_center
+from stmnet.data.reading import read_clip
+from stmnet.data.sampling import center_segment_indices
 from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.errors import CheckpointError, VideoError
-from stmnet.files import atomic_write, is_folder
+from stmnet.files import atomic_write
 from stmnet.models.optimize import optimize
 from stmnet.models.weight_files import find_weights
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
-from stmnet.video.frames import probe
 
 METADATA_KEY = "stmnet"
 
@@ -127,35 +127,43 @@ class Recognizer:
         if top_k < 1:
             raise ValueError(f"top_k {top_k}: give at least 1.")
         video = Path(video)
-        info = probe(video)
-        if info.num_frames == 1:
-            raise VideoError(f"{video}: has one frame only, and motion needs two. Give a video.")
-        frames = self.read_view(video)
+        warnings: list[str] = []
+        frames = self.read_view(video, remark=warnings.append)
         probabilities = self.probabilities(frames.unsqueeze(0))[0]
         if not probabilities.isfinite().all():
             raise CheckpointError(
-                f"{video}: the network's scores are no numbers. Its training diverged: train again "
-                "with a lower learning rate."
+                f"{video}: the network's scores are NaN or infinite: training diverged. Lower "
+                "optimizer.learning_rate and train again."
             )
         top = probabilities.topk(min(top_k, len(self.config.label_names)))
         names = [self.config.label_names[label] for label in top.indices.tolist()]
-        warnings = []
-        if info.is_truncated:
-            what_is_wrong = (
-                f"has {info.num_frames} frames, between which numbers are missing"
-                if is_folder(video)
-                else f"ends after {info.num_frames} frames, before the length its header states (a "
-                "cut file?)"
-            )
-            warnings.append(f"{video}: {what_is_wrong}; recognized from these.")
         return Prediction(
             str(video), tuple(zip(names, top.values.tolist(), strict=True)), tuple(warnings)
         )
 
-    def read_view(self, video: Path) -> Tensor:
-        """The center view of a video: (T, 3, crop, crop) uint8."""
+    def read_view(
+        self, video: str | Path, *, remark: Callable[[str], None] = lambda line: None
+    ) -> Tensor:
+        """The center view of a video: (T, 3, crop, crop) uint8, as `probabilities` takes it.
+
+        The file is opened once. `remark` is called with one line on a video that is not whole.
+        Raises `VideoError` as a call does.
+        """
         preprocessing = self.config.preprocessing
-        frames = read_center(Clip(video, UNLABELED), preprocessing)
+
+        def choose_indices(num_frames: int) -> list[int]:
+            if num_frames == 1:
+                raise VideoError(
+                    f"{video}: has one frame only, and motion needs two. Give a video."
+                )
+            return center_segment_indices(num_frames, preprocessing.num_frames)
+
+        frames = read_clip(
+            Clip(Path(video), UNLABELED),
+            choose_indices,
+            by_time=preprocessing.by_time,
+            remark=remark,
+        )
         return preprocessing.center_view(frames)
 
     def network_input(self, clips: Tensor) -> Tensor:

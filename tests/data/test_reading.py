@@ -84,7 +84,10 @@ def test_a_cut_video_is_sampled_from_what_is_there(make_video: VideoWriter, tmp_
     remarks: list[str] = []
     frames = read_clip(Clip(cut, 0), choose_last, remark=remarks.append)
     (remark,) = remarks
-    assert remark == f"{cut}: cut off after {lengths[-1]} frames; clips are made of these."
+    assert remark == (
+        f"{cut}: ends after {lengths[-1]} frames, before the length its header states (a cut "
+        "file?); these are used."
+    )
     last = lengths[-1] - 1
     assert 5 < last < 35
     expected = torch.from_numpy(decode_all(whole)).permute(0, 3, 1, 2)[last]

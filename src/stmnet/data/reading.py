@@ -11,7 +11,9 @@ from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.sampling import center_segment_indices, same_parts_of_time
 from stmnet.datasets.clip_list import Clip
 from stmnet.errors import TruncatedVideoError, VideoError
+from stmnet.video.frame_folder import FrameFolder
 from stmnet.video.frames import open_frames
+from stmnet.video.reader import VideoFile
 
 
 def read_clip(
@@ -26,7 +28,7 @@ def read_clip(
     Pixels are made square where the file states that they are not. With `by_time`, the numbers
     count equal parts of the clip's time instead of frames: the same where the rate is constant.
     Where fewer frames can be decoded than the packets promise (a cut file), it picks again from
-    those. `remark` is called with one line on a file that is cut off.
+    those. `remark` is called with one line on a file that is cut off, or a folder with gaps.
 
     Raises `VideoError`.
     """
@@ -55,8 +57,14 @@ def read_clip(
             num_there, is_cut = error.num_decoded, True
             frames = video.read(choose(num_there), square_pixels=True)
         if is_cut:
-            remark(f"{clip.video}: cut off after {num_there} frames; clips are made of these.")
+            remark(f"{clip.video}: {_what_is_missing(video, num_there)}; these are used.")
         return frames
+
+
+def _what_is_missing(video: VideoFile | FrameFolder, num_there: int) -> str:
+    if isinstance(video, FrameFolder):
+        return f"has {num_there} frames, between which numbers are missing"
+    return f"ends after {num_there} frames, before the length its header states (a cut file?)"
 
 
 def read_clips(
