@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,44 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet predict VIDEO...`: a table, or one JSON object."""
-    from stmnet.cli.predictions_table import prediction_as_json, predictions_as_table
     from stmnet.files import packaged_file
-    from stmnet.recognizer import load
-    from stmnet.video.video_paths import find_videos
+    from stmnet.models.weight_files import find_weights
+    from stmnet.video.video_paths import find_videos, missing_videos
 
+    # What is not there is told before torch is imported, which takes a second and more.
     videos = find_videos(arguments.videos or [packaged_file("samples")])
+    find_weights(arguments.model)
+    errors = missing_videos(videos)
+    for message in errors.values():
+        complain(message, USER_ERROR)
+    predictions: list[Prediction] = []
+    if there := [video for video in videos if str(video) not in errors]:
+        predictions, unreadable = predict(there, arguments)
+        errors |= unreadable
+    if arguments.json:
+        from stmnet.cli.predictions_table import prediction_as_json
+
+        print_json(
+            {
+                "model": arguments.model,
+                "dtype": arguments.dtype,
+                "predictions": list(map(prediction_as_json, predictions)),
+                "errors": errors,
+            }
+        )
+    elif predictions:
+        from stmnet.cli.predictions_table import predictions_as_table
+
+        print_table(predictions_as_table(predictions))
+    return USER_ERROR if errors else 0
+
+
+def predict(
+    videos: Sequence[Path], arguments: argparse.Namespace
+) -> tuple[list[Prediction], dict[str, str]]:
+    """The predictions, and the messages on videos that have none; both are told as they come."""
+    from stmnet.recognizer import load
+
     recognizer = load(arguments.model, dtype=arguments.dtype)
     predictions: list[Prediction] = []
     errors: dict[str, str] = {}
@@ -57,15 +90,4 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         for warning in predictions[-1].warnings:
             complain(f"warning: {warning}", 0)
-    if arguments.json:
-        print_json(
-            {
-                "model": arguments.model,
-                "dtype": arguments.dtype,
-                "predictions": list(map(prediction_as_json, predictions)),
-                "errors": errors,
-            }
-        )
-    elif predictions:
-        print_table(predictions_as_table(predictions))
-    return USER_ERROR if errors else 0
+    return predictions, errors

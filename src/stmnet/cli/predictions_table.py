@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from stmnet.recognizer import Prediction
+if TYPE_CHECKING:
+    from stmnet.recognizer import Prediction
 
 
 def predictions_as_table(predictions: Sequence[Prediction]) -> Table:

@@ -1,4 +1,4 @@
-"""Where the weights of a recognizer lie, by name or path. Without torch: wrong paths cost no wait."""
+"""Where the weights of a recognizer lie, by name or path. Without torch: errors come at once."""
 
 from __future__ import annotations
 

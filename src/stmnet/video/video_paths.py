@@ -32,6 +32,19 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     return videos
 
 
+def missing_videos(videos: Sequence[Path]) -> dict[str, str]:
+    """The videos that are not there, each with a message of one line."""
+    missing = {}
+    for video in videos:
+        try:
+            video.stat()
+        except FileNotFoundError:
+            missing[str(video)] = f"{video}: no such file. Give the path of a video file."
+        except (OSError, ValueError):
+            pass  # Opening it says what is wrong.
+    return missing
+
+
 def _videos_below(path: Path) -> list[Path]:
     files: list[Path] = []
     frame_folders: list[Path] = []
