@@ -20,9 +20,10 @@ from pathlib import Path
 import torch
 from pages import save_json
 
-from stmnet.data.evaluation_views import ViewPlan
+from stmnet.data.evaluation_views import choose_clips
 from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.reading import read_center, read_clips
+from stmnet.data.view_plan import ViewPlan
 from stmnet.datasets.clip_list import UNLABELED, Clip
 
 COMMAND = "python benchmarks/views.py"
@@ -82,7 +83,7 @@ def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float
 
 def read_views(clip: Clip, *, seed: int) -> torch.Tensor:
     frames, _ = read_clips(
-        clip, lambda num_frames: PLAN.choose_clips(num_frames, PREPROCESSING.num_frames, seed, 0)
+        clip, lambda num_frames: choose_clips(PLAN, num_frames, PREPROCESSING.num_frames, seed, 0)
     )
     return frames
 

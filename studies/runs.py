@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from stmnet.data.evaluation_views import CENTER, ViewPlan
+from stmnet.data.view_plan import CENTER, ViewPlan
 from stmnet.datasets.clip_list import ClipList
 from stmnet.evaluation.scoring import Scoring, score_clips
 from stmnet.files import atomic_write

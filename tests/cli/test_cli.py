@@ -306,6 +306,8 @@ def test_what_complexity_cannot_count_is_said_in_one_line(
             "check folder --root NONE --processes 0",
             "--processes: '0' is not a whole number of at least 1",
         ),
+        ("test x --batch-size 0", "--batch-size: '0' is not a whole number of at least 1"),
+        ("test x --num-workers -1", "--num-workers: '-1' is not a whole number of at least 0"),
         ("demo --seed -1", "--seed: '-1' is not a whole number of at least 0"),
     ],
 )

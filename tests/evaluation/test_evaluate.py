@@ -16,7 +16,7 @@ from stmnet.cli.main import main
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
 from stmnet.evaluation import evaluate
-from stmnet.evaluation.evaluate import EvaluationOptions
+from stmnet.evaluation.options import EvaluationOptions
 from stmnet.files import packaged_file
 from stmnet.motion.classes import LABEL_NAMES
 from stmnet.recognizer import Recognizer, load
@@ -229,15 +229,19 @@ def test_one_run_gives_a_table_of_classes_and_pairs(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--views 3x2", "--views 3x2: give center, 30 or CLIPSxCROPS"),
-        ("--shard 3/2", "--shard 3/2: give its number"),
-        ("--batch-size 0", "--batch-size 0: give at least 1."),
-        ("--num-workers -1", "--num-workers -1: give at least 0."),
-        ("{second} --report page.html", "--report names one file. Leave it out"),
-        ("--report {first}/model.safetensors", "is there, and no page. Give a name in .html."),
+        ("--views 3x2", "views '3x2': give center, 30 or CLIPSxCROPS"),
+        ("--shard 3/2", "shard '3/2': give its number"),
+        (
+            "{second} --report page.html",
+            "page.html: one file for 2 checkpoints. Leave report out",
+        ),
+        (
+            "--report {first}/model.safetensors",
+            "exists and is no page. Give a name in .html.",
+        ),
         ("--scores {first}", "is a folder. Give the name of a file."),
-        ("{second} --scores kept", "--scores names one file. Leave it out"),
-        ("--device cuda", "no CUDA device is here. Test on the CPU."),
+        ("{second} --scores kept", "scores kept: one file for 2 checkpoints."),
+        ("--device cuda", "device cuda: no CUDA device is here. Give cpu."),
     ],
 )
 def test_what_cannot_be_tested_is_said_in_one_line(

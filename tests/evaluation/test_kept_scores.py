@@ -17,11 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from stmnet.cli.main import main
-from stmnet.data.evaluation_views import CENTER_VIEW, VideoViews, ViewPlan
+from stmnet.data.evaluation_views import VideoViews
 from stmnet.data.preprocessing import Preprocessing
+from stmnet.data.view_plan import CENTER_VIEW, ViewPlan
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import ScoresError, StmnetError
-from stmnet.evaluation.kept_scores import WHOLE, KeptScores, Shard, identify
+from stmnet.evaluation.kept_scores import KeptScores, identify
+from stmnet.evaluation.options import WHOLE, Shard
 from stmnet.evaluation.scoring import Scoring
 from stmnet.files import packaged_file
 from stmnet.models.zoo import build_model
@@ -191,7 +193,7 @@ def test_the_file_says_what_its_scores_are_of(
         assert main(arguments(folder, in_one_go, *more)) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err.startswith(f"stmnet: {in_one_go}: {message} Delete it, or name")
+        assert captured.err.startswith(f"stmnet: {in_one_go}: {message} Delete it, or give")
         assert len(captured.err.splitlines()) == 1
     assert in_one_go.stat().st_mtime_ns == before
 
@@ -289,14 +291,14 @@ def test_what_is_no_file_of_scores_is_refused(
 ) -> None:
     kept = kept_at(tmp_path / "scores.safetensors", clip_list)
     kept.path.write_bytes(content)
-    with pytest.raises(ScoresError, match=r"scores\.safetensors: no file of scores"):
+    with pytest.raises(ScoresError, match=r"scores\.safetensors: not a file of scores"):
         kept.missing()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, clip_list: ClipList) -> None:
     (tmp_path / "file").write_text("")
     kept = kept_at(tmp_path / "file" / "scores.safetensors", clip_list)
-    with pytest.raises(ScoresError, match="cannot be written .* name a file with --scores"):
+    with pytest.raises(ScoresError, match="cannot be written .* give scores another file"):
         kept.keep(kept.pieces[0], torch.rand(8, 30, 2))
 
 
@@ -337,5 +339,5 @@ def test_a_list_is_the_same_in_another_folder_and_not_in_another_order(
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/0", "-1/2"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(StmnetError, match=f"--shard {text}: give its number"):
+    with pytest.raises(StmnetError, match=f"shard {text!r}: give its number"):
         Shard.parse(text)

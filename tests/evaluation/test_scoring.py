@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from stmnet.data.clip_datasets import EvaluationClips
-from stmnet.data.evaluation_views import CENTER_VIEW, VideoViews, ViewPlan
+from stmnet.data.evaluation_views import VideoViews, choose_clips
 from stmnet.data.loaders import evaluation_loader
 from stmnet.data.reading import read_clips
+from stmnet.data.view_plan import CENTER_VIEW, ViewPlan
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import StmnetError, VideoError
 from stmnet.evaluation.scoring import (
@@ -195,17 +196,17 @@ def test_plans(text: str, num_views: int, name: str) -> None:
     plan = ViewPlan.parse(text)
     assert (plan.num_views, str(plan)) == (num_views, name)
     assert (plan == CENTER_VIEW) == (text == "center")
-    assert len(plan.choose_clips(40, 8, 1, 2)) * plan.num_crops == num_views
+    assert len(choose_clips(plan, 40, 8, 1, 2)) * plan.num_crops == num_views
 
 
 @pytest.mark.parametrize("text", ["", "middle", "3", "0x3", "10x2", "10x", "x3", "10x3x1", "-1x3"])
 def test_what_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(StmnetError, match=f"--views {text}: give center, 30 or CLIPSxCROPS"):
+    with pytest.raises(StmnetError, match=f"views {text!r}: give center, 30 or CLIPSxCROPS"):
         ViewPlan.parse(text)
 
 
 def test_a_network_trained_on_dense_clips_is_tested_on_them() -> None:
-    for clip in ViewPlan.parse("10x1", "dense").choose_clips(300, 8, 0, 0):
+    for clip in choose_clips(ViewPlan.parse("10x1", "dense"), 300, 8, 0, 0):
         assert clip == [clip[0] + 8 * k for k in range(8)]
 
 

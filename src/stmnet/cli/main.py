@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from stmnet import __version__
 from stmnet.cli import bench, check, complexity, demo, generate, predict, prepare, test, train
-from stmnet.cli.printing import USER_ERROR, complain, notes_on, print_any_name
+from stmnet.cli.printing import USER_ERROR, complain, print_any_name, show_notes
 from stmnet.errors import StmnetError, Stopped, in_one_line
 from stmnet.memory import keep_freed_memory
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     print_any_name()
     try:
-        with notes_on(sys.stdout if arguments.verb in NOTES_ON_STDOUT else sys.stderr):
+        with show_notes("stdout" if arguments.verb in NOTES_ON_STDOUT else "stderr"):
             code: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read has enough, as `head` has

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,9 +18,18 @@ USER_ERROR = 2
 """The exit code for what the user can mend."""
 
 
+LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What ends a line, or moves a terminal's cursor: names of files hold that, too."""
+
+
+def one_line(text: str) -> str:
+    """Text of any origin for one line: a line break in it becomes its escape."""
+    return LINE_BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def complain(message: str, code: int) -> int:
     """Say on stderr, in one line, what went wrong; returns `code`."""
-    print(f"stmnet: {' '.join(message.split())}", file=sys.stderr)
+    print(f"stmnet: {one_line(message)}", file=sys.stderr)
     return code
 
 
@@ -47,10 +57,9 @@ def print_table(table: RenderableType) -> None:
 
 
 @contextmanager
-def notes_on(stream: TextIO) -> Iterator[None]:
+def show_notes(stream: Literal["stdout", "stderr"]) -> Iterator[None]:
     """Show what the library logs: a note as it is, a warning with that word before it."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_NoteFormatter())
+    handler = _NotesHandler(stream)
     logger = logging.getLogger("stmnet")
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -62,7 +71,14 @@ def notes_on(stream: TextIO) -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _NoteFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        message = super().format(record)
-        return message if record.levelno < logging.WARNING else f"warning: {message}"
+class _NotesHandler(logging.Handler):
+    def __init__(self, stream: Literal["stdout", "stderr"]) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = one_line(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            message = f"warning: {message}"
+        # The stream of this moment: a progress bar puts itself in its place, to stay below.
+        print(message, file=getattr(sys, self._stream), flush=True)

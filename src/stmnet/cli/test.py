@@ -5,8 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stmnet.cli.arguments import DTYPE_HELP, DTYPES, Verbs, add_verb
+from stmnet.cli.arguments import (
+    DTYPE_HELP,
+    DTYPES,
+    Verbs,
+    add_verb,
+    non_negative_int,
+    positive_int,
+)
 from stmnet.cli.printing import print_json, print_table
+from stmnet.evaluation.options import (
+    BATCH_SIZE,
+    WHOLE,
+    EvaluationOptions,
+    Shard,
+    validate_evaluation,
+)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -16,7 +30,12 @@ def add_parser(verbs: Verbs) -> None:
         "test",
         run,
         "Test checkpoints on a data set and write a report page.",
-        examples=(),
+        examples=(
+            "stmnet test runs/mine",
+            "stmnet test runs/mine --views 30   # ten random clips x three crops, as the paper",
+            "stmnet test runs/split1 runs/split2 runs/split3 --json   # and their mean",
+            "stmnet test runs/mine --dataset folder --root clips --split validation",
+        ),
     )
     verb.add_argument(
         "checkpoints",
@@ -27,17 +46,21 @@ def add_parser(verbs: Verbs) -> None:
     )
     verb.add_argument(
         "--views",
-        default="center",
+        default=EvaluationOptions.views,
         metavar="V",
-        help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1",
+        help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1 "
+        "(default center)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of the random clips (default 0)")
-    verb.add_argument("--dataset", help="default: the one of the run's recipe")
-    verb.add_argument("--root", help="the data set's folder; default: the recipe's")
-    verb.add_argument("--split", default="test", help="default: test")
+    verb.add_argument(
+        "--seed", type=non_negative_int, default=0, metavar="N", help="of random clips (default 0)"
+    )
+    verb.add_argument("--dataset", metavar="NAME", help="default: the one of the run's recipe")
+    verb.add_argument("--root", metavar="DIR", help="the data set's folder; default: the recipe's")
+    verb.add_argument("--split", default=EvaluationOptions.split, help="default: test")
     verb.add_argument(
         "--report",
         type=Path,
+        metavar="FILE",
         help="default: report.html in the run's folder, report-NAME.html of a checkpoint in it",
     )
     verb.add_argument(
@@ -46,9 +69,22 @@ def add_parser(verbs: Verbs) -> None:
         metavar="FILE",
         help="where the views' scores are kept; default: in the run's folder",
     )
-    verb.add_argument("--shard", metavar="K/N", help="score only part K of N that share FILE")
-    verb.add_argument("--batch-size", type=int, default=16, metavar="N", help="views (default 16)")
-    verb.add_argument("--num-workers", type=int, metavar="N", help="default: 2, with a GPU up to 8")
+    verb.add_argument(
+        "--shard", metavar="K/N", help="score only part K of N, which share one file of scores"
+    )
+    verb.add_argument(
+        "--batch-size",
+        type=positive_int,
+        default=BATCH_SIZE,
+        metavar="N",
+        help=f"views at a time (default {BATCH_SIZE})",
+    )
+    verb.add_argument(
+        "--num-workers",
+        type=non_negative_int,
+        metavar="N",
+        help="processes that read videos (default 2, with a GPU up to 8)",
+    )
     verb.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     verb.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     verb.add_argument("--json", action="store_true", help="print one JSON object")
@@ -56,29 +92,33 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet test CHECKPOINT...`: tables and a page, or one JSON object."""
-    from stmnet.cli.testing_table import checkpoints_in_words
-    from stmnet.evaluation.evaluate import EvaluationOptions
-    from stmnet.evaluation.kept_scores import WHOLE, Shard
-
-    table, plain = checkpoints_in_words(
-        arguments.checkpoints,
-        EvaluationOptions(
-            views=arguments.views,
-            seed=arguments.seed,
-            dataset=arguments.dataset,
-            root=arguments.root,
-            split=arguments.split,
-            report=arguments.report,
-            scores=arguments.scores,
-            batch_size=arguments.batch_size,
-            num_workers=arguments.num_workers,
-            device=arguments.device,
-            dtype=arguments.dtype,
-        ),
-        Shard.parse(arguments.shard) if arguments.shard else WHOLE,
+    options = EvaluationOptions(
+        views=arguments.views,
+        seed=arguments.seed,
+        dataset=arguments.dataset,
+        root=arguments.root,
+        split=arguments.split,
+        report=arguments.report,
+        scores=arguments.scores,
+        batch_size=arguments.batch_size,
+        num_workers=arguments.num_workers,
+        device=arguments.device,
+        dtype=arguments.dtype,
     )
+    shard = Shard.parse(arguments.shard) if arguments.shard else WHOLE
+    validate_evaluation(arguments.checkpoints, options)  # before torch is imported
+
+    from stmnet.cli.evaluation_tables import evaluations_to_json, render_evaluations
+    from stmnet.cli.progress import ProgressOnStderr
+    from stmnet.evaluation.several_checkpoints import evaluate_checkpoints
+    from stmnet.report.evaluation_page import write_evaluation_page
+
+    with ProgressOnStderr("clips") as progress:
+        found = evaluate_checkpoints(arguments.checkpoints, options, shard, on_clip=progress.show)
+    for result in found.results:
+        write_evaluation_page(result)
     if arguments.json:
-        print_json(plain)
+        print_json(evaluations_to_json(found, shard))
     else:
-        print_table(table)
+        print_table(render_evaluations(found, shard))
     return 0

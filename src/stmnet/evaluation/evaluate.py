@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stmnet.data.evaluation_views import CENTER, ViewPlan
 from stmnet.data.option_types import Sampling
+from stmnet.data.view_plan import ViewPlan
 from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError, StmnetError
 from stmnet.evaluation.intervals import Resamples, resample
-from stmnet.evaluation.kept_scores import WHOLE, KeptScores, Shard, identify, short_digest
+from stmnet.evaluation.kept_scores import KeptScores, identify, short_digest
 from stmnet.evaluation.metrics import Metrics, summarize
+from stmnet.evaluation.options import WHOLE, EvaluationOptions, Shard, validate_evaluation
 from stmnet.evaluation.results import ModelResult
 from stmnet.evaluation.scoring import (
     Scoring,
@@ -29,40 +30,14 @@ from stmnet.evaluation.scoring import (
     score_pieces,
     targets_of,
 )
-from stmnet.files import is_file, is_folder
-from stmnet.recognizer import InferenceDtype, Recognizer, load
+from stmnet.recognizer import Recognizer, load
 from stmnet.runs.history import read_history
 from stmnet.runs.list_summary import ListSummary, lists_of_run
-from stmnet.runs.run_files import HISTORY, RECIPE, SCORES, data_of_run
+from stmnet.runs.run_files import HISTORY, SCORES
 
 NUM_WORKERS_WITH_GPU = 8
 
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What an evaluation is asked for. `views` is as `ViewPlan.parse` takes it.
-
-    `dataset` and `root` default to those of the run's recipe, which also says which clips to
-    leave out; `report` to report.html in the run's folder, or report-NAME.html there for its file
-    NAME; `scores` to a file in the run's folder; `device` to the GPU where there is one,
-    `num_workers` to 2, or with a GPU to one for each CPU, 8 at most.
-
-    A clip that cannot be read ends a test. For a run's own report, `unreadable` are those that
-    training found to be so, by their number in the list, with the reason; they are left out.
-    """
-
-    views: str = CENTER
-    seed: int = 0
-    dataset: str | None = None
-    root: str | None = None
-    split: str = "test"
-    report: Path | None = None
-    scores: Path | None = None
-    batch_size: int = Scoring.batch_size
-    num_workers: int | None = None
-    device: str | None = None
-    dtype: InferenceDtype = "float32"
-    unreadable: Mapping[int, str] | None = None
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,13 +65,13 @@ class EvaluationResult:
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, options: EvaluationOptions = EvaluationOptions()
+    checkpoint: Path, options: EvaluationOptions | None = None
 ) -> EvaluationResult:
     """Evaluate a run's folder, or a checkpoint in it.
 
     Raises `CheckpointError`, `DatasetError`, `VideoError` and `ScoresError`.
     """
-    evaluation = Evaluation.prepare(checkpoint, options)
+    evaluation = Evaluation.prepare(checkpoint, options or EvaluationOptions())
     evaluation.score()
     return evaluation.conclude()
 
@@ -118,17 +93,10 @@ class Evaluation:
     @classmethod
     def prepare(cls, checkpoint: Path, options: EvaluationOptions) -> Evaluation:
         """Read the network and the lists. Raises `StmnetError` for what cannot be tested."""
-        _check_files(options)
+        (data,) = validate_evaluation([checkpoint], options)
+        run, dataset, root, trained_on = data.run, data.dataset, data.root, data.trained_on
         device = _device(options.device)
         recognizer = load(checkpoint, dtype=options.dtype, device=device)
-        run = checkpoint if checkpoint.is_dir() else checkpoint.parent
-        trained_on = data_of_run(run)
-        dataset = options.dataset or trained_on.get("dataset")
-        root = options.root or trained_on.get("root")
-        if dataset is None or root is None:
-            raise DatasetError(
-                f"{run}: no {RECIPE} there that names the data. Give --dataset, --root."
-            )
         is_own = dataset == trained_on.get("dataset")
         read = partial(
             read_split,
@@ -143,8 +111,7 @@ class Evaluation:
             _compare_with_run(clip_list, read, lists_of_run(run), options, same_root=same_root)
         clip_list = _without(options.unreadable or {}, clip_list)
         if left_out := clip_list.left_out():
-            # Not on stdout, which may be for JSON.
-            print(f"{options.split}: {left_out}", file=sys.stderr)
+            logger.info("%s: %s", options.split, left_out)
         check_labels(recognizer, clip_list)
         scoring = _scoring(options, trained_on.get("sampling", "segments"), device)
         identity = identify(recognizer, clip_list, scoring)
@@ -164,6 +131,8 @@ class Evaluation:
         `on_clip(done, total)` counts the clips that are scored now. Raises `VideoError` at the
         first clip that cannot be read; what was scored before it is kept.
         """
+        if self.kept.is_whole:
+            logger.info("scored before: %s", self.kept.path)
         pieces = self.kept.missing(shard)
         total = sum(map(len, pieces))
         done = 0
@@ -178,15 +147,15 @@ class Evaluation:
             self.kept.keep(piece, scores)
         self.kept.join()
 
-    def num_missing(self) -> int:
-        """How many clips are not scored yet."""
-        return sum(map(len, self.kept.missing()))
+    def num_missing(self, shard: Shard = WHOLE) -> int:
+        """How many clips of a shard's part are not scored yet."""
+        return sum(map(len, self.kept.missing(shard)))
 
-    def views_in_words(self) -> str:
+    def describe_views(self) -> str:
         """As "10 random clips x 3 crops, seed 0"."""
         plan = self.scoring.plan
         seed = f", seed {self.scoring.seed}" if plan.num_random_clips else ""
-        return plan.in_words() + seed
+        return plan.describe() + seed
 
     def conclude(self) -> EvaluationResult:
         """Measure the scores, which must be whole."""
@@ -223,7 +192,7 @@ def _compare_with_run(
     *,
     same_root: bool,
 ) -> None:
-    """Say on stderr where the clips chose the best epoch, or may be those of the training.
+    """Log where the clips chose the best epoch, or may be those of the training.
 
     `read` reads another split of the same data. Raises `DatasetError` for the run's own report
     where its list is another one now.
@@ -231,10 +200,7 @@ def _compare_with_run(
     split, now = options.split, ListSummary.of(clip_list)
     if split != "validation" and _is_validation(clip_list, read):
         if same_root or now == of_run.get("validation"):
-            print(
-                f"{split}: the same clips as validation, which chose the best epoch.",
-                file=sys.stderr,
-            )
+            logger.info("%s: the same clips as validation, which chose the best epoch.", split)
         split = "validation"
     if not same_root or split not in of_run or now == of_run[split]:
         return
@@ -242,7 +208,7 @@ def _compare_with_run(
     if options.unreadable is not None:
         raise DatasetError(f"{change}. Put the data back, and test the run.")
     worse = "" if split == "train" else ": clips of the training may be in it"
-    print(f"warning: {change}{worse}.", file=sys.stderr)
+    logger.warning("%s%s.", change, worse)
 
 
 def _is_validation(clip_list: ClipList, read: Callable[[str], ClipList]) -> bool:
@@ -254,13 +220,6 @@ def _is_validation(clip_list: ClipList, read: Callable[[str], ClipList]) -> bool
 
 
 def _scoring(options: EvaluationOptions, sampling: Sampling, device: torch.device) -> Scoring:
-    for name, value, least in [
-        ("--batch-size", options.batch_size, 1),
-        ("--num-workers", options.num_workers, 0),
-        ("--seed", options.seed, 0),
-    ]:
-        if value is not None and value < least:
-            raise StmnetError(f"{name} {value}: give at least {least}.")
     num_workers = Scoring.num_workers
     if device.type == "cuda":
         num_workers = min(NUM_WORKERS_WITH_GPU, os.cpu_count() or 1)
@@ -272,19 +231,10 @@ def _scoring(options: EvaluationOptions, sampling: Sampling, device: torch.devic
     )
 
 
-def _check_files(options: EvaluationOptions) -> None:
-    report, scores = options.report, options.scores
-    if report and is_file(report) and report.suffix.lower() not in {".html", ".htm"}:
-        raise StmnetError(f"--report {report}: is there, and no page. Give a name in .html.")
-    for option, path in [("--report", report), ("--scores", scores)]:
-        if path and is_folder(path):
-            raise StmnetError(f"{option} {path}: is a folder. Give the name of a file.")
-
-
 def _device(name: str | None) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise StmnetError("--device cuda: no CUDA device is here. Test on the CPU.")
+        raise StmnetError("device cuda: no CUDA device is here. Give cpu.")
     return torch.device(name or ("cuda" if has_gpu else "cpu"))
 
 

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 from uuid import uuid4
 
 import torch
@@ -23,7 +20,8 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor
 
 from stmnet.datasets.clip_list import ClipList
-from stmnet.errors import ScoresError, StmnetError
+from stmnet.errors import ScoresError
+from stmnet.evaluation.options import WHOLE, Shard
 from stmnet.evaluation.scoring import Scoring, cut_into_pieces, targets_of
 from stmnet.recognizer import METADATA_KEY, Recognizer
 from stmnet.runs.list_summary import digest_of_clips, relative_names
@@ -31,29 +29,7 @@ from stmnet.runs.list_summary import digest_of_clips, relative_names
 Identity = dict[str, str]
 """What scores are of: digests of the network and of the list of clips, dtype, views, seed."""
 
-IN_WORDS = {"network": "another network", "clips": "another list of clips"}
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `number` (from 1) of the `total` that share a test: every `total`-th piece."""
-
-    number: int = 1
-    total: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read "1/2". Raises `StmnetError`."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise StmnetError(f"--shard {text}: give its number and how many there are, as 1/2.")
-        return cls(int(found[1]), int(found[2]))
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.total}"
-
-
-WHOLE = Shard()
+DIFFERENCES = {"network": "another network", "clips": "another list of clips"}
 
 
 def identify(recognizer: Recognizer, clip_list: ClipList, scoring: Scoring) -> Identity:
@@ -167,7 +143,7 @@ class KeptScores:
             with suppress(OSError):
                 unfinished.unlink()
             raise ScoresError(
-                f"{path}: cannot be written ({e}). Make room there, or name a file with --scores."
+                f"{path}: cannot be written ({e}). Make room there, or give scores another file."
             ) from e
 
     def _check(self, path: Path) -> None:
@@ -178,18 +154,20 @@ class KeptScores:
         except FileNotFoundError:
             raise
         except (OSError, SafetensorError, ValueError) as e:
-            raise ScoresError(f"{path}: no file of scores ({e}). Delete it and test again.") from e
+            raise ScoresError(
+                f"{path}: not a file of scores ({e}). Delete it and test again."
+            ) from e
         if found is None:
-            raise ScoresError(f"{path}: no file of scores. Name another one with --scores.")
+            raise ScoresError(f"{path}: not a file of scores. Give scores another file.")
         differing = [
-            IN_WORDS.get(name, f"{name} {found.get(name)}, not {asked}")
+            DIFFERENCES.get(name, f"{name} {found.get(name)}, not {asked}")
             for name, asked in self.identity.items()
             if found.get(name) != asked
         ]
         if differing:
             raise ScoresError(
                 f"{path}: its scores are of {' and of '.join(differing)}. "
-                "Delete it, or name another file with --scores."
+                "Delete it, or give scores another file."
             )
 
 

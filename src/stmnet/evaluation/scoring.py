@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from stmnet.data.clip_datasets import Batch
-from stmnet.data.evaluation_views import CENTER_VIEW, VideoViews, ViewPlan
+from stmnet.data.evaluation_views import VideoViews
 from stmnet.data.loaders import end_workers, evaluation_loader
+from stmnet.data.view_plan import CENTER_VIEW, ViewPlan
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import DatasetError, VideoError
+from stmnet.evaluation.options import BATCH_SIZE
 from stmnet.recognizer import Recognizer
 
 VIEWS_A_PIECE = 240
@@ -30,7 +32,7 @@ class Scoring:
 
     plan: ViewPlan = CENTER_VIEW
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int = BATCH_SIZE
     num_workers: int = 2
 
 

@@ -26,7 +26,7 @@ def write_evaluation_page(found: EvaluationResult) -> Path:
         {
             "Checkpoint": str(evaluation.checkpoint),
             "Data": f"{evaluation.root}, {left_out}" if left_out else evaluation.root,
-            "Views": evaluation.views_in_words(),
+            "Views": evaluation.describe_views(),
             "Scores": str(evaluation.kept.path),
         },
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stmnet.evaluation.evaluate import EvaluationOptions, evaluate_checkpoint
+from stmnet.evaluation.evaluate import evaluate_checkpoint
+from stmnet.evaluation.options import EvaluationOptions
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.report.evaluation_page import write_evaluation_page
 from stmnet.runs.run_files import LAST_CHECKPOINT

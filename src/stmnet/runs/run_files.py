@@ -29,6 +29,6 @@ def data_of_run(run: Path) -> dict[str, Any]:
         return dict(data)
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
         raise DatasetError(
-            f"{path}: not the recipe of a run. Put it back, or delete it, and give --dataset and "
-            "--root."
+            f"{path}: not the recipe of a run. Put it back, or delete it, and give dataset and "
+            "root."
         ) from e
