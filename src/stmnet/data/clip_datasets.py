@@ -6,14 +6,16 @@ number: the same sample comes whatever the number of workers, and after a resume
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stmnet.data.frame_cache import FrameCache
 from stmnet.data.option_types import Sampling
-from stmnet.data.preprocessing import Preprocessing
+from stmnet.data.preprocessing import Preprocessing, resize_short_side
 from stmnet.data.reading import read_center, read_clip, remark_if_short
 from stmnet.data.samplers import EpochAndClip
 from stmnet.data.sampling import SAMPLINGS, seeded_generator
@@ -67,7 +69,8 @@ class TrainingClips(Dataset[Sample]):
     """Randomly sampled and augmented clips; takes (epoch, clip number) as its index.
 
     With more than one of `num_views` (Twins Training takes two), all are distortions of the same
-    frames, which are decoded once.
+    frames, which are decoded once. A `cache` keeps the frames of clip number n under n; they are
+    then resized to the short side of `preprocessing` before they are augmented, kept or not.
     """
 
     def __init__(
@@ -79,8 +82,11 @@ class TrainingClips(Dataset[Sample]):
         sampling: Sampling,
         seed: int,
         num_views: int = 1,
+        cache: FrameCache | None = None,
     ) -> None:
         self.clips = clip_list.clips
+        self.cache = cache
+        self.short_side = preprocessing.short_side
         self.num_frames = preprocessing.num_frames
         self.sample_indices = SAMPLINGS[sampling]
         self.by_time = preprocessing.by_time
@@ -107,7 +113,7 @@ class TrainingClips(Dataset[Sample]):
             return self.sample_indices(num_frames, self.num_frames, generator)
 
         try:
-            frames = read_clip(clip, choose_indices, by_time=self.by_time, remark=remarks.append)
+            frames = self._read(index, choose_indices, remarks)
         except VideoError as error:
             return Sample(None, clip.label, index, unreadable=str(error))
         # torchvision's transforms draw from the global generator: lend it the sample's state.
@@ -115,6 +121,26 @@ class TrainingClips(Dataset[Sample]):
             torch.set_rng_state(generator.get_state())
             frames, label = self.view(frames, clip.label)
             return Sample(frames, label, index, self._draw_colors(), remarks=tuple(remarks))
+
+    def _read(
+        self, index: int, choose_indices: Callable[[int], list[int]], remarks: list[str]
+    ) -> Tensor:
+        """The chosen frames, (T, 3, H, W): with a cache, resized to the short side."""
+        clip = self.clips[index]
+
+        def read(choose: Callable[[int], Sequence[int]]) -> Tensor:
+            return read_clip(clip, choose, by_time=self.by_time, remark=remarks.append)
+
+        if self.cache is None:
+            return read(choose_indices)
+        kept = self.cache.get(index)
+        if kept is None and not self.cache.is_full:
+            kept = resize_short_side(read(range), self.short_side)
+            if not remarks:  # a clip that is cut off is remarked on in every epoch
+                self.cache.put(index, kept)
+        if kept is None:
+            return resize_short_side(read(choose_indices), self.short_side)
+        return kept[choose_indices(len(kept))]
 
     def _draw_colors(self) -> Tensor | None:
         if self.colors is None:
@@ -125,10 +151,19 @@ class TrainingClips(Dataset[Sample]):
 
 
 class EvaluationClips(Dataset[Sample]):
-    """The center view of every clip."""
+    """The center view of every clip. A `cache` keeps that of clip number n under `first` + n."""
 
-    def __init__(self, clip_list: ClipList, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        clip_list: ClipList,
+        preprocessing: Preprocessing,
+        *,
+        cache: FrameCache | None = None,
+        first: int = 0,
+    ) -> None:
         self.clips = clip_list.clips
+        self.cache = cache
+        self.first = first
         self.preprocessing = preprocessing
         self.view = preprocessing.center_view
 
@@ -137,9 +172,14 @@ class EvaluationClips(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         clip = self.clips[index]
+        if self.cache is not None and (kept := self.cache.get(self.first + index)) is not None:
+            return Sample(kept, clip.label, index)
         remarks: list[str] = []
         try:
             frames = read_center(clip, self.preprocessing, remark=remarks.append)
         except VideoError as error:
             return Sample(None, clip.label, index, unreadable=str(error))
-        return Sample(self.view(frames), clip.label, index, remarks=tuple(remarks))
+        view = self.view(frames)
+        if self.cache is not None and not remarks:
+            self.cache.put(self.first + index, view)
+        return Sample(view, clip.label, index, remarks=tuple(remarks))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from stmnet.video.reader import VideoFile
 
 def read_clip(
     clip: Clip,
-    choose_indices: Callable[[int], list[int]],
+    choose_indices: Callable[[int], Sequence[int]],
     *,
     by_time: bool = False,
     remark: Callable[[str], None] = lambda line: None,
