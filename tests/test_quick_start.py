@@ -58,6 +58,34 @@ def test_a_prediction_imports_what_it_needs(more: list[str]) -> None:
     assert not packages & needless
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nosuch"], "nosuch: no such file. Give a checkpoint"),
+        (["{run}", "--views", "3x2"], "views '3x2': give center, 30 or"),
+        (["{run}", "--shard", "3/2"], "shard '3/2': give its number"),
+        (["{run}", "--batch-size", "0"], "--batch-size: '0' is not a whole number of at least 1"),
+        (["{run}", "--scores", "{run}"], "is a folder. Give the name of a file."),
+        (["{run}", "--report", "{run}/model.safetensors"], "exists and is no page."),
+        (["{run}", "{run}", "--report", "a.html"], "one file for 2 checkpoints"),
+        (["{run}"], "no recipe.yaml there names the data. Give dataset and root."),
+        (["{run}", "--dataset", "folder", "--root", "{run}/none"], "none: no such folder. Give"),
+        (
+            ["{run}", "--dataset", "fodler", "--root", "{run}"],
+            "unknown data set 'fodler'.",
+        ),
+    ],
+)
+def test_what_cannot_be_tested_is_told_without_torch(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "model.safetensors").touch()
+    code, packages, stderr = answer("test", *(word.format(run=tmp_path) for word in words))
+    assert code == 2
+    assert message in stderr
+    assert not packages & {"torch", "av"}
+
+
 def test_what_is_wrong_is_told_without_torch(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     nowhere = tmp_path / "nosuch.mp4"

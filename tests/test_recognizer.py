@@ -169,9 +169,7 @@ def test_a_run_that_is_not_over_names_its_checkpoints(tmp_path: Path) -> None:
 def test_scores_that_are_nan_are_no_answer(recognizer: Recognizer, make_video: VideoWriter) -> None:
     network = recognizer.config.build()
     nn.init.constant_(network.fc.bias, torch.nan)
-    with pytest.raises(
-        CheckpointError, match="scores are NaN or infinite: training diverged."
-    ):
+    with pytest.raises(CheckpointError, match="scores are NaN or infinite: training diverged."):
         Recognizer(network, recognizer.config)(make_video("a.mp4"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 
 from stmnet.cli.arguments import (
@@ -14,13 +15,6 @@ from stmnet.cli.arguments import (
     positive_int,
 )
 from stmnet.cli.printing import print_json, print_table
-from stmnet.evaluation.options import (
-    BATCH_SIZE,
-    WHOLE,
-    EvaluationOptions,
-    Shard,
-    validate_evaluation,
-)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -46,17 +40,16 @@ def add_parser(verbs: Verbs) -> None:
     )
     verb.add_argument(
         "--views",
-        default=EvaluationOptions.views,
         metavar="V",
         help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1 "
         "(default center)",
     )
     verb.add_argument(
-        "--seed", type=non_negative_int, default=0, metavar="N", help="of random clips (default 0)"
+        "--seed", type=non_negative_int, metavar="N", help="of random clips (default 0)"
     )
     verb.add_argument("--dataset", metavar="NAME", help="default: the one of the run's recipe")
     verb.add_argument("--root", metavar="DIR", help="the data set's folder; default: the recipe's")
-    verb.add_argument("--split", default=EvaluationOptions.split, help="default: test")
+    verb.add_argument("--split", help="default: test")
     verb.add_argument(
         "--report",
         type=Path,
@@ -75,9 +68,8 @@ def add_parser(verbs: Verbs) -> None:
     verb.add_argument(
         "--batch-size",
         type=positive_int,
-        default=BATCH_SIZE,
         metavar="N",
-        help=f"views at a time (default {BATCH_SIZE})",
+        help="views at a time (default 16)",
     )
     verb.add_argument(
         "--num-workers",
@@ -86,25 +78,20 @@ def add_parser(verbs: Verbs) -> None:
         help="processes that read videos (default 2, with a GPU up to 8)",
     )
     verb.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
-    verb.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
+    verb.add_argument("--dtype", choices=DTYPES, help=DTYPE_HELP)
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet test CHECKPOINT...`: tables and a page, or one JSON object."""
-    options = EvaluationOptions(
-        views=arguments.views,
-        seed=arguments.seed,
-        dataset=arguments.dataset,
-        root=arguments.root,
-        split=arguments.split,
-        report=arguments.report,
-        scores=arguments.scores,
-        batch_size=arguments.batch_size,
-        num_workers=arguments.num_workers,
-        device=arguments.device,
-        dtype=arguments.dtype,
-    )
+    from stmnet.evaluation.options import WHOLE, EvaluationOptions, Shard, validate_evaluation
+
+    given = {
+        field.name: getattr(arguments, field.name)
+        for field in fields(EvaluationOptions)
+        if getattr(arguments, field.name, None) is not None
+    }
+    options = EvaluationOptions(**given)
     shard = Shard.parse(arguments.shard) if arguments.shard else WHOLE
     validate_evaluation(arguments.checkpoints, options)  # before torch is imported
 

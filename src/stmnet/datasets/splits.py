@@ -127,6 +127,6 @@ def read_split(
     if labeled and any(clip.label == UNLABELED for clip in clip_list.clips):
         raise DatasetError(
             f"{root}: the {split} list has no labels, so that nothing can be learned or tested on "
-            "it. Choose another split, as with --split validation."
+            "it. Choose another split, as validation."
         )
     return clip_list

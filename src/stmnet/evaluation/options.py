@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stmnet.data.view_plan import CENTER, ViewPlan
+from stmnet.datasets.splits import check_split, dataset_named
 from stmnet.errors import DatasetError, StmnetError
 from stmnet.files import is_file, is_folder
 from stmnet.models.weight_files import find_weights
@@ -126,4 +127,8 @@ def _data_of(checkpoint: Path, options: EvaluationOptions) -> EvaluationData:
     root = options.root or trained_on.get("root")
     if dataset is None or root is None:
         raise DatasetError(f"{run}: no {RECIPE} there names the data. Give dataset and root.")
+    dataset_named(dataset)
+    check_split(options.split)
+    if not (is_folder(Path(root)) or is_file(Path(root))):
+        raise DatasetError(f"root {root}: no such folder. Give the folder of the data set.")
     return EvaluationData(run, dataset, root, trained_on)
