@@ -21,6 +21,7 @@ from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.errors import CheckpointError, VideoError
 from stmnet.files import atomic_write
 from stmnet.models.optimize import optimize
+from stmnet.models.stm_options import migrate_options
 from stmnet.models.weight_files import find_weights
 from stmnet.models.weights import read_checkpoint_file
 from stmnet.models.zoo import build_model
@@ -59,7 +60,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ModelConfig:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; configs of older files, too."""
         preprocessing = dict(plain["preprocessing"])
         preprocessing["mean"] = tuple(preprocessing["mean"])
         preprocessing["std"] = tuple(preprocessing["std"])
@@ -67,7 +68,7 @@ class ModelConfig:
             model=plain["model"],
             label_names=tuple(plain["label_names"]),
             preprocessing=Preprocessing(**preprocessing),
-            options=dict(plain["options"]),
+            options=migrate_options(plain["options"]),
         )
 
 

@@ -64,7 +64,7 @@ def max_pool_2x2_loop(maps: Tensor) -> Tensor:
     return result
 
 
-def eq1_ordinary_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
+def eq1_standard_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
     """Table 10's "all ordinary": G[o, t] = sum over c and i of K[o, c, i] F[c, t + i]."""
     clips = frames.unflatten(0, (-1, num_frames))
     result = torch.zeros_like(clips)
@@ -75,8 +75,8 @@ def eq1_ordinary_loop(frames: Tensor, kernel: Tensor, num_frames: int) -> Tensor
     return result.flatten(0, 1)
 
 
-def eq2_ordinary_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
-    """As Eq. 2, K[o, c, i, j] summed over the channels c, too: Table 10's ordinary CMM."""
+def eq2_standard_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tensor:
+    """As Eq. 2, K[o, c, i, j] summed over the channels c, too: Table 10's standard CMM."""
     result = torch.zeros_like(features)
     channels = features.shape[1]
     for o, c in itertools.product(range(channels), range(channels)):
@@ -90,7 +90,7 @@ def eq2_ordinary_loop(features: Tensor, kernel: Tensor, num_frames: int) -> Tens
 
 
 def conv3x3_loop(maps: Tensor, weight: Tensor, *, stride: int) -> Tensor:
-    """A 3x3 convolution from its definition, ordinary or (one input a kernel) channel-wise."""
+    """A 3x3 convolution from its definition, standard or (one input a kernel) channel-wise."""
     num_outputs, num_inputs = weight.shape[:2]
     height, width = -(-maps.shape[2] // stride), -(-maps.shape[3] // stride)
     result = maps.new_zeros((len(maps), num_outputs, height, width))

@@ -22,9 +22,9 @@ VARIANTS: list[dict[str, object]] = [
     {"fusion": "concat"},
     {"kernels": "frequency"},
     {"blocks": 1},
-    {"cstm_temporal": "ordinary"},
+    {"cstm_temporal": "standard"},
     {"cstm_spatial": "channelwise"},
-    {"cmm_transform": "ordinary"},
+    {"cmm_transform": "standard"},
 ]
 
 

@@ -22,9 +22,9 @@ from tests.models.loops import (
     conv1x1_loop,
     conv3x3_loop,
     eq1_loop,
-    eq1_ordinary_loop,
+    eq1_standard_loop,
     eq2_loop,
-    eq2_ordinary_loop,
+    eq2_standard_loop,
     max_pool_2x2_loop,
     random_frames,
     randomize,
@@ -40,15 +40,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "table 8, low": {"kernels": "frequency", "modules": "cstm"},
     "table 8, high": {"kernels": "frequency", "modules": "cmm"},
     "table 10, 1d 2d": {"modules": "cstm", "cstm_spatial": "channelwise"},
-    "table 10, all ordinary": {"modules": "cstm", "cstm_temporal": "ordinary"},
-    # r = 4 leaves four channels here: with one, ordinary and channel-wise are the same.
-    "table 10, cmm ordinary": {"modules": "cmm", "cmm_transform": "ordinary", "reduction": 4},
+    "table 10, cstm standard": {"modules": "cstm", "cstm_temporal": "standard"},
+    # r = 4 leaves four channels here: with one, standard and channel-wise are the same.
+    "table 10, cmm standard": {"modules": "cmm", "cmm_transform": "standard", "reduction": 4},
     "reduction": {"reduction": 4},
-    "ordinary and concat": {
+    "standard and concat": {
         "fusion": "concat",
-        "cstm_temporal": "ordinary",
+        "cstm_temporal": "standard",
         "cstm_spatial": "channelwise",
-        "cmm_transform": "ordinary",
+        "cmm_transform": "standard",
         "reduction": 8,
     },
 }
@@ -62,8 +62,8 @@ def cstm_loop(frames: Tensor, block: nn.Module, options: STMOptions, *, stride: 
         if options.kernels == "frequency":
             kernel = torch.tensor([0.0, 1.0, 1.0], dtype=frames.dtype).expand(CHANNELS, 3)
             frames = eq1_loop(frames, kernel, T)
-        elif options.cstm_temporal == "ordinary":
-            frames = eq1_ordinary_loop(frames, block.conv2.temporal.weight[..., 0], T)
+        elif options.cstm_temporal == "standard":
+            frames = eq1_standard_loop(frames, block.conv2.temporal.weight[..., 0], T)
         else:
             frames = eq1_loop(frames, block.conv2.temporal.weight[:, 0, :, 0], T)
     spatial = block.conv2.spatial if options.cstm_spatial == "channelwise" else block.conv2
@@ -78,8 +78,8 @@ def cmm_loop(frames: Tensor, cmm: CMM, options: STMOptions, *, stride: int) -> T
         center = torch.zeros(reduced.shape[1], 3, 3, dtype=frames.dtype)
         center[:, 1, 1] = 1
         motion = eq2_loop(reduced, center, T)
-    elif options.cmm_transform == "ordinary":
-        motion = eq2_ordinary_loop(reduced, cmm.transform.weight, T)
+    elif options.cmm_transform == "standard":
+        motion = eq2_standard_loop(reduced, cmm.transform.weight, T)
     else:
         motion = eq2_loop(reduced, cmm.transform.weight[:, 0], T)
     restored = conv1x1_loop(motion, cmm.restore.weight)
@@ -172,8 +172,8 @@ def test_fixed_kernels_are_neither_trained_nor_loaded() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", ["table 10, all ordinary", "table 10, cmm ordinary"])
-def test_ordinary_convolutions_start_as_channelwise_ones(variant: str) -> None:
+@pytest.mark.parametrize("variant", ["table 10, cstm standard", "table 10, cmm standard"])
+def test_standard_convolutions_start_as_channelwise_ones(variant: str) -> None:
     options = STMOptions(**VARIANTS[variant])
     frames = random_frames(T, CHANNELS, 4, 3)
     for kind, arguments in ((CSTM, (CHANNELS, 4)), (CMM, (CHANNELS,))):
@@ -248,7 +248,7 @@ CMM_OF_16 = sum(2 * c * c // 16 + 2 * c // 16 + 9 * c // 16 for c in stage_chann
         ({"modules": "cmm"}, TSN_50 + CMM_OF_16),
         ({"modules": "cstm"}, TSN_50 + sum(3 * c for c in stage_channels())),
         (
-            {"modules": "cstm", "cstm_temporal": "ordinary"},
+            {"modules": "cstm", "cstm_temporal": "standard"},
             TSN_50 + sum(3 * c * c for c in stage_channels()),
         ),
         (
@@ -256,7 +256,7 @@ CMM_OF_16 = sum(2 * c * c // 16 + 2 * c // 16 + 9 * c // 16 for c in stage_chann
             TSN_50 + sum(3 * c + 9 * c - 9 * c * c for c in stage_channels()),
         ),
         (
-            {"modules": "cmm", "cmm_transform": "ordinary"},
+            {"modules": "cmm", "cmm_transform": "standard"},
             TSN_50 + CMM_OF_16 + sum(9 * (c // 16) ** 2 - 9 * c // 16 for c in stage_channels()),
         ),
         (
@@ -288,17 +288,17 @@ def test_parameters_of_variants_by_formula(options: dict[str, Any], expected: in
         ({"modules": "none", "kernels": "frequency"}, "kernels='frequency' means nothing"),
         ({"modules": "none", "stages": [2]}, r"stages=\(2,\) means nothing"),
         ({"modules": "none", "blocks": 1}, "Leave blocks out"),
-        ({"modules": "cmm", "cstm_temporal": "ordinary"}, "set modules to 'cstm' or 'both'"),
+        ({"modules": "cmm", "cstm_temporal": "standard"}, "set modules to 'cstm' or 'both'"),
         ({"modules": "cmm", "cstm_spatial": "channelwise"}, "Leave cstm_spatial out"),
-        ({"modules": "cstm", "cmm_transform": "ordinary"}, "set modules to 'cmm' or 'both'"),
+        ({"modules": "cstm", "cmm_transform": "standard"}, "set modules to 'cmm' or 'both'"),
         ({"modules": "cstm", "reduction": 8}, "reduction=8 means nothing with modules='cstm'"),
         (
-            {"kernels": "frequency", "cstm_temporal": "ordinary"},
-            "cstm_temporal='ordinary' contradicts kernels='frequency'",
+            {"kernels": "frequency", "cstm_temporal": "standard"},
+            "cstm_temporal='standard' contradicts kernels='frequency'",
         ),
         (
-            {"kernels": "frequency", "cmm_transform": "ordinary"},
-            "cmm_transform='ordinary' contradicts kernels='frequency'",
+            {"kernels": "frequency", "cmm_transform": "standard"},
+            "cmm_transform='standard' contradicts kernels='frequency'",
         ),
         ({"stages": []}, "Name each stage once"),
         ({"stages": [2, 2]}, "Name each stage once"),

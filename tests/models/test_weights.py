@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
@@ -71,8 +72,9 @@ def equal_tensors(model: torch.nn.Module, weights: dict[str, Tensor]) -> set[str
 
 
 def test_a_file_of_torchvision_weights_fills_the_trunk_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     source = torchvision_weights(18)
     path = tmp_path / "resnet18.pth"
     torch.save(source, path)
@@ -80,23 +82,25 @@ def test_a_file_of_torchvision_weights_fills_the_trunk_and_says_so(
     assert set(source) - equal_tensors(model, source) == {"fc.weight", "fc.bias"}
     # ResNet-18 has 20 convolutions and 20 batch norms of 5 tensors. Of its 8 blocks each has one
     # temporal convolution, and in CMM 3 convolutions and a batch norm.
-    assert capsys.readouterr().err == (
-        f"{path}: 120 tensors loaded; fresh: temporal parts (72 tensors), "
-        "classifier (5 classes; the file's has 1000)\n"
-    )
+    assert caplog.messages == [
+        f"{path}: 120 tensors loaded; newly initialized: temporal parts (72 tensors), "
+        "classifier (5 classes; the file's has 1000)"
+    ]
     as_safetensors = tmp_path / "resnet18.safetensors"
     save_file(source, as_safetensors)
     for name in ("tsn_resnet18", "tsm_resnet18"):
         model = build_model(name, num_classes=1000, pretrained=str(as_safetensors))
         assert equal_tensors(model, source) == set(source)
-        assert capsys.readouterr().err == (
-            f"{as_safetensors}: 122 tensors loaded, the classifier with them; fresh: nothing\n"
+        assert caplog.messages[-1] == (
+            f"{as_safetensors}: 122 tensors loaded, the classifier with them; "
+            "newly initialized: nothing"
         )
 
 
 def test_res2net_weights_by_timms_names_fill_the_trunk_of_tea(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     source = timm_res2net50()
     torch.save({"state_dict": source, "epoch": 3}, tmp_path / "res2net50_26w_4s.pth")
     model = build_model(
@@ -104,24 +108,25 @@ def test_res2net_weights_by_timms_names_fill_the_trunk_of_tea(
     )
     assert set(source) - equal_tensors(model, source) == {"fc.weight", "fc.bias"}
     # A block has 4 temporal convolutions, and in ME 3 convolutions and 2 batch norms.
-    assert "temporal parts (272 tensors), classifier (5 classes" in capsys.readouterr().err
+    assert "temporal parts (272 tensors), classifier (5 classes" in caplog.messages[-1]
 
 
 def test_a_2d_networks_kernels_are_inflated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     torch.save(torchvision_weights(50), tmp_path / "resnet50.pth")
     build_model("i3d_resnet50", num_classes=5, pretrained=str(tmp_path / "resnet50.pth"))
     # The stem, and 3 + 2 + 3 + 1 first convolutions of blocks.
-    assert "318 tensors loaded; inflated along time: 10 kernels; fresh: classifier" in (
-        capsys.readouterr().err
-    )
+    (message,) = caplog.messages
+    assert "318 tensors loaded; inflated along time: 10 kernels; newly initialized: cl" in message
 
 
 @pytest.mark.parametrize("kind", ["folder", "safetensors", "ckpt", "ddp"])
 def test_fine_tuning_from_a_run_replaces_the_head(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     names = tuple(f"kinetics {label}" for label in range(7))
     config = ModelConfig("stm_resnet18", names, Preprocessing(8, 256, 224), {"width": 8})
     trained = Recognizer(config.build(), config)
@@ -138,10 +143,10 @@ def test_fine_tuning_from_a_run_replaces_the_head(
         torch.save({"state_dict": wrapped, METADATA_KEY: config.to_dict(), "epoch": 3}, given)
     model = build_model("stm_resnet18", num_classes=5, width=8, pretrained=str(given))
     assert set(weights) - equal_tensors(model, weights) == {"fc.weight", "fc.bias"}
-    assert capsys.readouterr().err == (
+    assert caplog.messages == [
         f"{path}: {len(weights) - 2} tensors loaded; "
-        "fresh: classifier (5 classes; the file's has 7)\n"
-    )
+        "newly initialized: classifier (5 classes; the file's has 7)"
+    ]
 
 
 @pytest.mark.parametrize("fusion", ["sum", "concat"])
@@ -167,12 +172,13 @@ def test_a_trained_trunks_features_are_as_they_were(
 
 
 def test_what_a_network_has_no_use_for_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     stm = build_model("stm_resnet18", num_classes=5, width=8).state_dict()
     torch.save({"module.network." + name: tensor for name, tensor in stm.items()}, tmp_path / "a")
     build_model("tsn_resnet18", num_classes=5, width=8, pretrained=str(tmp_path / "a"))
-    assert "not used: 72 (layer1.0.conv2.temporal.weight, ...)" in capsys.readouterr().err
+    assert "not used: 72 (layer1.0.conv2.temporal.weight, ...)" in caplog.messages[-1]
 
 
 def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
@@ -232,15 +238,17 @@ def test_imagenet_without_a_network_says_which_file_goes_where(
 
 
 def test_imagenet_from_a_file_that_lies_there(
-    checkpoints: Path, capsys: pytest.CaptureFixture[str]
+    checkpoints: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     checkpoints.mkdir(parents=True)
     source = torchvision_weights(18)
     torch.save(source, checkpoints / "resnet18-f37072fd.pth")
     model = build_model("tsn_resnet18", num_classes=5, pretrained="imagenet")
     assert set(source) - equal_tensors(model, source) == {"fc.weight", "fc.bias"}
-    assert capsys.readouterr().err.startswith(
-        "ImageNet weights resnet18-f37072fd.pth: 120 tensors loaded; fresh: classifier (5 classes"
+    assert caplog.messages[-1].startswith(
+        "ImageNet weights resnet18-f37072fd.pth: 120 tensors loaded; "
+        "newly initialized: classifier (5 classes"
     )
     (checkpoints / "resnet18-f37072fd.pth").write_bytes(b"half a downl")
     with pytest.raises(CheckpointError, match=r"resnet18-f37072fd\.pth: not a checkpoint"):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Literal, get_type_hints
+
 import pytest
 import torch
 import torchvision
 from torch import Tensor
 
 from stmnet.errors import UnknownModelError
+from stmnet.models.builder_options import validate_options, with_options_of
 from stmnet.models.stm import CMM, ChannelwiseTemporalConv
+from stmnet.models.stm_options import STMOptions
 from stmnet.models.weights import load_matching
-from stmnet.models.zoo import build_model, list_models
+from stmnet.models.zoo import MODELS, build_model, list_models
 
 DEPTHS = (18, 34, 50, 101)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -174,3 +181,44 @@ def test_unknown_names_and_options_suggest_the_nearest() -> None:
         build_model("stm_resnet50", num_classes=5, widht=32)
     with pytest.raises(UnknownModelError, match="tsn_resnet50 has no option 'reduction'"):
         build_model("tsn_resnet50", num_classes=5, reduction=8)
+
+
+def test_stms_signature_is_that_of_its_options() -> None:
+    """Names, defaults and types are spelled once, in `STMOptions`."""
+    parameters = inspect.signature(MODELS["stm_resnet50"]).parameters
+    types = get_type_hints(STMOptions)
+    for option in fields(STMOptions):
+        assert parameters[option.name].default == option.default
+        assert parameters[option.name].annotation == types[option.name]
+    assert set(parameters) - {option.name for option in fields(STMOptions)} == {
+        "num_classes",
+        "num_frames",
+        "width",
+        "dropout",
+    }
+
+
+def test_an_option_added_to_stm_is_known_to_the_builder() -> None:
+    @dataclass
+    class Options:
+        speed: Literal["slow", "quick"] = "slow"
+
+    @with_options_of(Options)
+    def build(depth: int, *, num_classes: int, **options: str) -> tuple[int, Options]:
+        return depth, Options(**options)
+
+    validate_options("net", partial(build, 18), {"speed": "quick"})
+    assert partial(build, 18)(num_classes=3, speed="quick") == (18, Options("quick"))
+    with pytest.raises(UnknownModelError, match=r"net: speed is 'fast'. Give 'slow' or 'quick'."):
+        validate_options("net", partial(build, 18), {"speed": "fast"})
+    with pytest.raises(UnknownModelError, match="no option 'sped'. Did you mean 'speed'"):
+        validate_options("net", partial(build, 18), {"sped": "slow"})
+
+
+def test_unknown_options_without_a_neighbor_list_stms() -> None:
+    with pytest.raises(UnknownModelError) as error:
+        build_model("stm_resnet18", num_classes=5, zzz=1)
+    assert str(error.value) == (
+        "stm_resnet18 has no option 'zzz'. Known: width, dropout, modules, fusion, kernels, "
+        "stages, blocks, cstm_temporal, cstm_spatial, cmm_transform, reduction."
+    )

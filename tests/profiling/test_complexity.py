@@ -93,8 +93,8 @@ BY_FVCORE = {
     "tsn_resnet50": ({}, 32_878_567_424),
     "stm_resnet50": ({}, 33_255_941_120),
     "stm_resnet50 cstm": ({"modules": "cstm"}, 32_924_327_936),
-    "stm_resnet50 all ordinary": (
-        {"modules": "cstm", "cstm_temporal": "ordinary"},
+    "stm_resnet50 cstm standard": (
+        {"modules": "cstm", "cstm_temporal": "standard"},
         40_585_601_024,
     ),
 }

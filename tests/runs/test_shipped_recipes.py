@@ -59,9 +59,9 @@ ABLATIONS = {
     "Table 9, stages 2-5, 4 blocks": {"blocks": 1},
     "Table 10, CSTM, channel-wise 1D": {"modules": "cstm"},
     "Table 10, CSTM, channel-wise 1D, 2D": {"modules": "cstm", "cstm_spatial": "channelwise"},
-    "Table 10, CSTM, all ordinary": {"modules": "cstm", "cstm_temporal": "ordinary"},
+    "Table 10, CSTM, all ordinary": {"modules": "cstm", "cstm_temporal": "standard"},
     "Table 10, CMM, channel-wise": {"modules": "cmm"},
-    "Table 10, CMM, ordinary": {"modules": "cmm", "cmm_transform": "ordinary"},
+    "Table 10, CMM, ordinary": {"modules": "cmm", "cmm_transform": "standard"},
 }
 
 NETWORKS = {"STM": "stm", "TSN": "tsn", "TSM": "tsm", "TEA": "tea"}

@@ -1,33 +1,60 @@
-"""Checks a network's options against the annotations of the function that builds it."""
+"""Validates a network's options against the signature of the function that builds it."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from difflib import get_close_matches
-from functools import partial
+from inspect import Parameter
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from stmnet.errors import UnknownModelError
 
 # `build_model` has these by itself; they are no options.
 FIXED = ("num_classes", "num_frames")
 
+BuilderT = TypeVar("BuilderT", bound=Callable[..., Any])
 
-def check_options(name: str, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Raise `UnknownModelError` for an option that `builder` does not take, or not as this type.
+
+def with_options_of(options: type) -> Callable[[BuilderT], BuilderT]:
+    """Give a builder's signature the fields of the dataclass `options` in place of `**options`."""
+
+    def decorate(builder: BuilderT) -> BuilderT:
+        signature = inspect.signature(builder, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind != Parameter.VAR_KEYWORD]
+        types = get_type_hints(options)
+        from_fields = [
+            Parameter(
+                field.name,
+                Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=types[field.name],
+            )
+            for field in fields(options)
+        ]
+        signature = signature.replace(parameters=[*own, *from_fields])
+        builder.__signature__ = signature  # type: ignore[attr-defined]
+        return builder
+
+    return decorate
+
+
+def validate_options(name: str, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise `UnknownModelError` for an option that `builder` does not take, or not of this type.
 
     `name` is the network's, for the message.
     """
-    allowed = [option for option in inspect.signature(builder).parameters if option not in FIXED]
-    kinds = get_type_hints(builder.func if isinstance(builder, partial) else builder)
+    parameters = inspect.signature(builder, eval_str=True).parameters
+    known = [option for option in parameters if option not in FIXED]
     for option, value in options.items():
-        if option not in allowed:
-            raise UnknownModelError(f"{name} has no option {option!r}.{nearest(option, allowed)}")
-        if not fits(value, kinds[option]):
+        if option not in known:
+            raise UnknownModelError(f"{name} has no option {option!r}.{nearest(option, known)}")
+        annotation = parameters[option].annotation
+        if not fits(value, annotation):
             raise UnknownModelError(
-                f"{name}: {option} is {value!r}. Give {in_words(kinds[option])}."
+                f"{name}: {option} is {value!r}. Give {format_type(annotation)}."
             )
 
 
@@ -37,9 +64,9 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else f" Known: {', '.join(known)}."
 
 
-def fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
     """Whether `value` is of the annotated type. A list may stand for a tuple, as in YAML."""
-    origin, parts = get_origin(kind), get_args(kind)
+    origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return value in parts
     if origin in (Union, UnionType):
@@ -47,18 +74,18 @@ def fits(value: Any, kind: Any) -> bool:
     if origin is not None:
         return isinstance(value, list | tuple) and all(fits(each, parts[0]) for each in value)
     if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+        return annotation is bool
+    return isinstance(value, (int, float) if annotation is float else annotation)
 
 
-def in_words(kind: Any) -> str:
+def format_type(annotation: Any) -> str:
     """An annotated type as a message says it."""
-    origin, parts = get_origin(kind), get_args(kind)
+    origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " or ".join(map(repr, parts))
     if origin in (Union, UnionType):
-        return " or ".join(in_words(part) for part in parts)
+        return " or ".join(format_type(part) for part in parts)
     if origin is not None:
-        return f"a list, each {in_words(parts[0])}"
+        return f"a list, each {format_type(parts[0])}"
     names = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
-    return names.get(kind, f"a {kind}")
+    return names.get(annotation, f"a {annotation}")

@@ -62,7 +62,7 @@ def temporal_conv(
     """Eq. 1 by `kernels` (Table 8) and `cstm_temporal` (Table 10)."""
     if options.kernels == "frequency":
         return LowFrequency(channels, num_frames=num_frames)
-    if options.cstm_temporal == "ordinary":
+    if options.cstm_temporal == "standard":
         return StandardTemporalConv(channels, num_frames=num_frames)
     return ChannelwiseTemporalConv(channels, num_frames=num_frames)
 
@@ -168,7 +168,7 @@ def motion_transform(channels: int, *, options: STMOptions) -> nn.Module:
         # A kernel whose center is 1 and whose other elements are 0: the difference of neighbors,
         # Eq. 7's F[1].
         return nn.Identity()
-    if options.cmm_transform == "ordinary":
+    if options.cmm_transform == "standard":
         return StandardTransform(channels)
     return ChannelwiseTransform(channels)
 

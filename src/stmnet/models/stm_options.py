@@ -6,65 +6,90 @@ the network it meant to differ from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal
 
 from stmnet.errors import UnknownModelError
 
 Modules = Literal["none", "cstm", "cmm", "both"]
 Fusion = Literal["sum", "concat"]
 Kernels = Literal["learned", "frequency"]
-Convolution = Literal["channelwise", "ordinary"]
+Convolution = Literal["channelwise", "standard"]
 
 STAGES = (2, 3, 4, 5)
 """The paper's numbers of the residual stages: conv2_x to conv5_x."""
 
-MEANS_SOMETHING_WITH: dict[str, tuple[Modules, ...]] = {
-    "fusion": ("both",),
-    "kernels": ("cstm", "cmm", "both"),
-    "stages": ("cstm", "cmm", "both"),
-    "blocks": ("cstm", "cmm", "both"),
-    "cstm_temporal": ("cstm", "both"),
-    "cstm_spatial": ("cstm", "both"),
-    "cmm_transform": ("cmm", "both"),
-    "reduction": ("cmm", "both"),
+# The values of `modules` beside which an option means something, as metadata of its field.
+WITH_BOTH = {"modules": ("both",)}
+WITH_ANY = {"modules": ("cstm", "cmm", "both")}
+WITH_CSTM = {"modules": ("cstm", "both")}
+WITH_CMM = {"modules": ("cmm", "both")}
+
+FORMER_VALUES = {
+    "kernels": {"learnt": "learned"},
+    "cstm_temporal": {"ordinary": "standard"},
+    "cstm_spatial": {"ordinary": "standard"},
+    "cmm_transform": {"ordinary": "standard"},
 }
+"""Values in the configs of older checkpoints and recipes, by option, and their present names."""
+
+
+def migrate_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's options with the former names of values replaced by the present ones."""
+    return {
+        name: FORMER_VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
 
 
 @dataclass(frozen=True)
 class STMOptions:
-    """The defaults are the paper's STM; every option names the table that varies it.
+    """The options of STM's variants. The defaults are the paper's STM.
 
-    - `modules` (Table 6): which of CSTM and CMM the blocks carry; with none the network is TSN.
-    - `fusion` (Table 7): their sum, or their concatenation and a 1x1 convolution.
-    - `kernels` (Table 8): of Eq. 1 and Eq. 2: learned, or fixed where the two modules degenerate
-      into the low and the high temporal frequency (Eq. 7).
-    - `stages`, `blocks` (Table 9): the stages (2 to 5) that carry STM blocks, and how many of
-      each stage's blocks do, counted from its first; None is all of them.
-    - `cstm_temporal`, `cstm_spatial`, `cmm_transform` (Table 10): the kind of convolution.
-    - `reduction` (section 3.2): r, by which CMM reduces its channels. Paper silent: 16.
+    Names, types, defaults and meanings stand here and nowhere else: `build_model("stm_...")`, a
+    recipe's `model.options` and what validates them read these fields.
 
     Raises `UnknownModelError` for options that contradict each other.
     """
 
     modules: Modules = "both"
-    fusion: Fusion = "sum"
-    kernels: Kernels = "learned"
-    stages: tuple[int, ...] = STAGES
-    blocks: int | None = None
-    cstm_temporal: Convolution = "channelwise"
-    cstm_spatial: Convolution = "ordinary"
-    cmm_transform: Convolution = "channelwise"
-    reduction: int = 16
+    """Table 6: which of CSTM and CMM the blocks carry; with none the network is TSN."""
+
+    fusion: Fusion = field(default="sum", metadata=WITH_BOTH)
+    """Table 7: CSTM and CMM summed, or concatenated and mixed by a 1x1 convolution."""
+
+    kernels: Kernels = field(default="learned", metadata=WITH_ANY)
+    """Table 8: the kernels of Eq. 1 and Eq. 2: learned, or fixed where the two modules degenerate
+    into the low and the high temporal frequency (Eq. 7)."""
+
+    stages: tuple[int, ...] = field(default=STAGES, metadata=WITH_ANY)
+    """Table 9: the stages (2 to 5) that carry STM blocks."""
+
+    blocks: int | None = field(default=None, metadata=WITH_ANY)
+    """Table 9: how many of a stage's blocks, from its first, are STM blocks; None: all of them."""
+
+    cstm_temporal: Convolution = field(default="channelwise", metadata=WITH_CSTM)
+    """Table 10: the kind of CSTM's temporal convolution."""
+
+    cstm_spatial: Convolution = field(default="standard", metadata=WITH_CSTM)
+    """Table 10: the kind of CSTM's 3x3 convolution."""
+
+    cmm_transform: Convolution = field(default="channelwise", metadata=WITH_CMM)
+    """Table 10: the kind of CMM's 3x3 transform."""
+
+    reduction: int = field(default=16, metadata=WITH_CMM)
+    """Section 3.2: r, by which CMM reduces its channels. Paper silent: 16, with which STM-50 has
+    the paper's parameters and FLOPs."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in MEANS_SOMETHING_WITH and value != field.default:
-                self._check_seat(field.name, value)
+        # YAML and JSON have lists only.
+        object.__setattr__(self, "stages", tuple(self.stages))
+        for option in fields(self):
+            self._validate_modules(option)
         if self.kernels == "frequency":
-            self._check_channelwise("cstm_temporal")
-            self._check_channelwise("cmm_transform")
+            self._validate_channelwise("cstm_temporal")
+            self._validate_channelwise("cmm_transform")
         if not self.stages or len(set(self.stages)) < len(self.stages):
             raise UnknownModelError(f"stages is {list(self.stages)}. Name each stage once.")
         for stage in self.stages:
@@ -98,19 +123,20 @@ class STMOptions:
             )
         return num_blocks if self.blocks is None else self.blocks
 
-    def _check_seat(self, option: str, value: object) -> None:
-        allowed = MEANS_SOMETHING_WITH[option]
-        if self.modules not in allowed:
+    def _validate_modules(self, option: Field[Any]) -> None:
+        """Raise where an option is set that means nothing with these `modules`."""
+        value, allowed = getattr(self, option.name), option.metadata.get("modules", ())
+        if allowed and value != option.default and self.modules not in allowed:
             raise UnknownModelError(
-                f"{option}={value!r} means nothing with modules={self.modules!r}. "
-                f"Leave {option} out, or set modules to {' or '.join(map(repr, allowed))}."
+                f"{option.name}={value!r} means nothing with modules={self.modules!r}. "
+                f"Leave {option.name} out, or set modules to {' or '.join(map(repr, allowed))}."
             )
 
-    def _check_channelwise(self, option: str) -> None:
+    def _validate_channelwise(self, option: str) -> None:
         if getattr(self, option) != "channelwise":
             raise UnknownModelError(
-                f"{option}='ordinary' contradicts kernels='frequency', whose fixed kernels are "
-                f"one a channel. Leave out one of the two."
+                f"{option}='standard' contradicts kernels='frequency', whose fixed kernels are "
+                "channel-wise. Leave out one of the two."
             )
 
 

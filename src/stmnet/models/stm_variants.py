@@ -10,7 +10,7 @@ from stmnet.models.temporal import convolve_over_time, part_shift
 
 
 class StandardTemporalConv(nn.Module):
-    """Eq. 1 as an ordinary convolution (Table 10): every channel sees all of them over time.
+    """Eq. 1 as a standard convolution (Table 10): every channel sees all of them over time.
 
     It starts as the channel-wise one does: other channels weigh nothing at first.
     """
@@ -58,7 +58,7 @@ class ChannelwiseCSTM(nn.Module):
 
 
 class StandardTransform(nn.Module):
-    """Eq. 2's transform as an ordinary 3x3 convolution (Table 10); it starts as the identity."""
+    """Eq. 2's transform as a standard 3x3 convolution (Table 10); it starts as the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

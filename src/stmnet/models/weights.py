@@ -45,8 +45,8 @@ class LoadReport:
     inflated: tuple[str, ...] = ()
     num_classes: tuple[int | None, int | None] = (None, None)
 
-    def in_words(self) -> str:
-        """One line: what was loaded, what starts fresh, what of the file is not used."""
+    def describe(self) -> str:
+        """One line: what was loaded, what is newly initialized, what of the file is not used."""
         parts = [f"{len(self.loaded)} tensors loaded"]
         if any(map(is_classifier, self.loaded)):
             parts[0] += ", the classifier with them"
@@ -57,9 +57,9 @@ class LoadReport:
             fresh.append(f"temporal parts ({len(temporal)} tensors)")
         if any(map(is_classifier, self.missing)):
             ours, theirs = self.num_classes
-            theirs_in_words = f"; the file's has {theirs}" if theirs is not None else ""
-            fresh.append(f"classifier ({ours} classes{theirs_in_words})")
-        parts.append(f"fresh: {', '.join(fresh) or 'nothing'}")
+            of_file = f"; the file's has {theirs}" if theirs is not None else ""
+            fresh.append(f"classifier ({ours} classes{of_file})")
+        parts.append(f"newly initialized: {', '.join(fresh) or 'nothing'}")
         if self.unexpected:
             parts.append(f"not used: {len(self.unexpected)} ({self.unexpected[0]}, ...)")
         return f"{self.source}: {'; '.join(parts)}"

@@ -12,23 +12,25 @@ The options of STM's variants are those of `stmnet.models.stm_options.STMOptions
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from stmnet.errors import UnknownModelError
-from stmnet.models.builder_options import check_options, nearest
+from stmnet.models.builder_options import nearest, validate_options, with_options_of
 from stmnet.models.eco import ECO
 from stmnet.models.i3d import I3D
 from stmnet.models.resnet import BasicBlock, Bottleneck, ResNet, every_block
 from stmnet.models.stm import STMBasicBlock, STMBottleneck, stm_layout
-from stmnet.models.stm_options import Convolution, Fusion, Kernels, Modules, STMOptions
+from stmnet.models.stm_options import STMOptions, migrate_options
 from stmnet.models.tea import TEABottleneck
 from stmnet.models.tsm import TSMBasicBlock, TSMBottleneck, every_second_block
 from stmnet.models.weights import load_backbone
+
+logger = logging.getLogger(__name__)
 
 BLOCKS_PER_STAGE = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
@@ -46,6 +48,7 @@ def tsn(
     )
 
 
+@with_options_of(STMOptions)
 def stm(
     depth: int,
     *,
@@ -53,34 +56,15 @@ def stm(
     num_frames: int = 8,
     width: int = 64,
     dropout: float = 0.5,
-    modules: Modules = STMOptions.modules,
-    fusion: Fusion = STMOptions.fusion,
-    kernels: Kernels = STMOptions.kernels,
-    stages: Sequence[int] = STMOptions.stages,
-    blocks: int | None = STMOptions.blocks,
-    cstm_temporal: Convolution = STMOptions.cstm_temporal,
-    cstm_spatial: Convolution = STMOptions.cstm_spatial,
-    cmm_transform: Convolution = STMOptions.cmm_transform,
-    reduction: int = STMOptions.reduction,
+    **options: Any,
 ) -> ResNet:
     """STM: every residual block is an STM block (section 3.4), or its variant by the options."""
-    options = STMOptions(
-        modules=modules,
-        fusion=fusion,
-        kernels=kernels,
-        stages=tuple(stages),
-        blocks=blocks,
-        cstm_temporal=cstm_temporal,
-        cstm_spatial=cstm_spatial,
-        cmm_transform=cmm_transform,
-        reduction=reduction,
-    )
     return ResNet(
         stm_layout(
             BasicBlock if depth < 50 else Bottleneck,
             STMBasicBlock if depth < 50 else STMBottleneck,
             BLOCKS_PER_STAGE[depth],
-            options=options,
+            options=STMOptions(**options),
         ),
         num_classes=num_classes,
         num_frames=num_frames,
@@ -174,24 +158,28 @@ def build_model(
 
     `pretrained`: "imagenet" (torchvision's or timm's weights of the trunk), or the path of a state
     dict, a checkpoint or a run's folder, whose tensors are loaded by name; the classifier starts
-    fresh where its size differs. What was loaded and what not is said in a line on stderr.
+    fresh where its size differs. What was loaded, and what was not, is logged as INFO.
+
+    `options`: `width` and `dropout`; STM also takes the fields of
+    `stmnet.models.stm_options.STMOptions`.
 
     Raises `UnknownModelError` for an unknown name or option, `CheckpointError` for weights that
     cannot be read or do not belong to this trunk.
     """
-    check_model(name, options)
+    options = migrate_options(options)
+    validate_model(name, options)
     sizes = {"num_classes": num_classes, "num_frames": num_frames, "width": options.get("width", 1)}
     for what, number in sizes.items():
         if number < 1:
             raise UnknownModelError(f"{name}: {what} is {number}. Give at least 1.")
     model = MODELS[name](num_classes=num_classes, num_frames=num_frames, **options)
     if pretrained is not None:
-        print(load_backbone(model, pretrained, name=name).in_words(), file=sys.stderr)
+        logger.info(load_backbone(model, pretrained, name=name).describe())
     return model
 
 
-def check_model(name: str, options: dict[str, Any]) -> None:
-    """Raise `UnknownModelError` where `name` or one of its `options` does not exist or fit."""
+def validate_model(name: str, options: Mapping[str, Any]) -> None:
+    """Raise `UnknownModelError` for an unknown name or option, or an option of a wrong type."""
     if name not in MODELS:
         raise UnknownModelError(f"unknown model {name!r}.{nearest(name, list(MODELS))}")
-    check_options(name, MODELS[name], options)
+    validate_options(name, MODELS[name], options)

@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser
 from stmnet.data.option_types import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
 from stmnet.models.builder_options import nearest
+from stmnet.models.stm_options import migrate_options
 from stmnet.runs.recipe_yaml import read_recipe_file
 
 BASE = "base"
@@ -183,6 +184,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     content = _read_with_bases(path, ())
     _check_keys(_override_keys(overrides), source="command line", known=known_keys())
     recipe = _parse(content, overrides, "command line" if overrides else str(path))
+    recipe.model.options = migrate_options(recipe.model.options)
     _expand_home(recipe)
     return recipe
 
