@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import pytest
 import torch
@@ -204,7 +204,7 @@ def test_an_option_added_to_stm_is_known_to_the_builder() -> None:
         speed: Literal["slow", "quick"] = "slow"
 
     @with_options_of(Options)
-    def build(depth: int, *, num_classes: int, **options: str) -> tuple[int, Options]:
+    def build(depth: int, *, num_classes: int, **options: Any) -> Any:
         return depth, Options(**options)
 
     validate_options("net", partial(build, 18), {"speed": "quick"})
