@@ -38,6 +38,7 @@ from pages import put_table, save_json
 
 from stmnet.video import reader as stmnet_reader
 from stmnet.video.reader import VideoFile
+from stmnet.video.rgb import RgbImages
 from stmnet.video.video_paths import find_videos
 
 NUM_SEGMENTS = 8
@@ -356,7 +357,7 @@ def measure(path: Path, readers: dict[str, Reader], rounds: int) -> dict[str, li
 def ffmpegs_share(path: Path, rounds: int) -> float:
     """The median over the rounds' clips of FFmpeg's share of stmnet's time."""
     spent = 0.0
-    decode, add = stmnet_reader._decode_group, stmnet_reader._Images.add
+    decode, add = stmnet_reader._decode_group, RgbImages.add
 
     def decode_timed(*group: Any, **wanted: Any) -> Iterator[Any]:
         nonlocal spent
@@ -378,7 +379,7 @@ def ffmpegs_share(path: Path, rounds: int) -> float:
     shares = []
     with (
         patch.object(stmnet_reader, "_decode_group", decode_timed),
-        patch.object(stmnet_reader._Images, "add", add_timed),
+        patch.object(RgbImages, "add", add_timed),
     ):
         for number in range(rounds):
             spent, start = 0.0, time.process_time()

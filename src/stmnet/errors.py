@@ -6,7 +6,13 @@ from pathlib import Path
 
 
 class StmnetError(Exception):
-    """A problem with the user's input: the message names the thing, the value and the remedy."""
+    """A problem with the user's input: the message names the thing, the value and the remedy.
+
+    It is one line whatever the thing is called: control characters in a name are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
 
 
 class VideoError(StmnetError):
@@ -52,3 +58,10 @@ class Stopped(Exception):  # noqa: N818  it is no error
 def in_one_line(error: BaseException) -> str:
     """What another library's error says, without the stack of torch's C++ that follows it."""
     return " ".join(str(error).partition("Exception raised from")[0].split())
+
+
+def escaped(text: str) -> str:
+    """The text with all that no terminal shows as one character written as in a Python string."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from stmnet.errors import TruncatedVideoError, VideoError, in_one_line
+from stmnet.files import is_file
 from stmnet.video.info import VideoInfo
+from stmnet.video.sizes import image_size, require_size
 from stmnet.video.video_paths import NUMBERED_IMAGE, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ warnings.filterwarnings("ignore", message="The image decoding", category=Depreca
 
 
 class FrameFolder:
-    """A folder of numbered images, with the face of `VideoFile`: its frames in numeric order.
+    """A folder of numbered images in numeric order, read by the same calls as `VideoFile`.
 
     The folder is listed once and remembered as long as it does not change. Raises `VideoError` for
     a folder without such images, or with two of one number.
@@ -106,16 +108,33 @@ class FrameFolder:
         from torchvision.io import ImageReadMode, decode_image
 
         path = self.path / self._names[index]
+        data = _read_image(path)
         try:
-            data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            image = decode_image(data, mode=ImageReadMode.RGB)
-        except (OSError, RuntimeError, ValueError) as e:
-            raise VideoError(
-                f"{path}: not a readable image ({in_one_line(e)}). Copy it again."
-            ) from e
+            image = decode_image(
+                torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
+            )
+        except (RuntimeError, ValueError) as e:
+            raise _unreadable(path, e) from e
         if image.dtype == torch.uint16:  # a PNG with 16 bits a channel
             return (image.to(torch.float32) / 257).round().to(torch.uint8)
         return image
+
+
+def _read_image(path: Path) -> bytes:
+    """A file's bytes, if they are those of an image that is not too large. Raises `VideoError`."""
+    if not is_file(path):  # a pipe would be waited for, a device read without an end
+        raise VideoError(f"{path}: no regular file. Extract its folder again.")
+    try:
+        data = path.read_bytes()
+        width, height = image_size(data)
+    except (OSError, SyntaxError, ValueError) as e:  # each kind of damage has its own
+        raise _unreadable(path, e) from e
+    require_size(path, width, height)
+    return data
+
+
+def _unreadable(path: Path, error: Exception) -> VideoError:
+    return VideoError(f"{path}: not a readable image ({in_one_line(error)}). Copy it again.")
 
 
 @lru_cache(maxsize=4096)

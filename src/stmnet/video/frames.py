@@ -1,4 +1,4 @@
-"""One face for video files and folders of frames: what the rest of the house reads with."""
+"""Video files and folders of frames, opened and read by the same calls."""
 
 from __future__ import annotations
 

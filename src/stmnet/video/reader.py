@@ -12,7 +12,6 @@ of their packets, such as WebM, all packets).
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect, insort
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, suppress
@@ -24,18 +23,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.info import VideoInfo
 from stmnet.video.opening import (
     StreamEnds,
+    decode,
     demux,
     falls_short,
     open_video,
@@ -44,6 +42,8 @@ from stmnet.video.opening import (
 )
 from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 from stmnet.video.packets import PacketIndex, UnsureOrderError, time_of
+from stmnet.video.rgb import RgbImages
+from stmnet.video.sizes import MAX_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,13 +155,13 @@ class VideoFile:
 
     def _read_by_groups(
         self, wanted: Sequence[int], *, square_pixels: bool = False
-    ) -> _Images | None:
+    ) -> RgbImages | None:
         """The frames with these ascending numbers; None where only decoding in order is sure."""
         index = self._index
         if index is None or wanted[-1] >= index.num_frames:
             return None
         codec = self._stream.codec_context
-        images = _Images(self.path, len(wanted), self._stream if square_pixels else None)
+        images = RgbImages(self.path, len(wanted), self._stream if square_pixels else None)
         try:
             for number, frames in groupby(wanted, key=index.group_of):
                 group = index.groups[number]
@@ -211,53 +211,6 @@ def _decode_group(
                 yield frame
 
 
-class _Converter(threading.local):
-    """One for all files that a thread reads: a new one sets up its tables for some frames' time."""
-
-    def __init__(self) -> None:
-        self.reformatter = VideoReformatter()
-
-
-_CONVERTER = _Converter()
-
-
-class _Images:
-    """RGB images of one size in one array (num_images, H, W, 3), filled one after the other.
-
-    Pixels that are not square, as `squared` (their stream) states, are made so.
-    """
-
-    def __init__(self, path: Path, num_images: int, squared: VideoStream | None) -> None:
-        self.path = path
-        self.num_images = num_images
-        self.num_added = 0
-        self.frames = np.empty(0, np.uint8)
-        self._squared = squared
-        self._size = (0, 0)
-        self._orientation = UPRIGHT
-
-    def add(self, frame: VideoFrame) -> None:
-        """Convert a frame, upright; a stream that changes its size keeps that of the first."""
-        if self.num_added == 0:
-            aspect = pixel_aspect(self.path, self._squared) if self._squared else 1
-            self._size = (max(1, round(frame.width * aspect)), frame.height)
-            self._orientation = orientation_of(frame)
-        width, height = self._size
-        # One thread, and the plane as it lies: starting threads and PyAV's own copy into an array
-        # each cost more than converting a small frame.
-        rgb = _CONVERTER.reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", threads=1
-        )
-        plane = rgb.planes[0]
-        strides = (plane.line_size, 3, 1)  # lines may be padded
-        stored = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=strides)
-        image = self._orientation.upright(stored)
-        if self.num_added == 0:
-            self.frames = np.empty((self.num_images, *image.shape), np.uint8)
-        self.frames[self.num_added] = image
-        self.num_added += 1
-
-
 def _reorder_depth(packets: Sequence[Packet[VideoStream]]) -> int:
     """How many packets at most come before one that is shown earlier than they."""
     times = [time_of(packet) for packet in packets]
@@ -271,19 +224,25 @@ def _reorder_depth(packets: Sequence[Packet[VideoStream]]) -> int:
     return depth
 
 
-def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) -> _Images:
+def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) -> RgbImages:
     """The frames with these ascending numbers, decoded from the first frame on."""
     last = wanted[-1]
     to_keep = set(wanted)
     num_decoded = 0
     with open_video(path) as (container, stream):
-        images = _Images(path, len(wanted), stream if square_pixels else None)
-        for frame in decode_in_order(container, stream):
+        images = RgbImages(path, len(wanted), stream if square_pixels else None)
+        for frame in decode_in_order(path, container, stream):
             if num_decoded in to_keep:
                 images.add(frame)
             num_decoded += 1
             if num_decoded > last:
                 return images
+    if num_decoded == 0:
+        raise TruncatedVideoError(
+            f"{path}: none of its frames can be decoded: damaged, or larger than the limit of "
+            f"{MAX_SIDE} pixels a side. Download it again, or remove it.",
+            num_decoded=0,
+        )
     raise TruncatedVideoError(
         f"{path}: frame {last} was asked for, but only {num_decoded} can be decoded. "
         "Replace the file if it should be longer.",
@@ -291,20 +250,19 @@ def _read_in_order(path: Path, wanted: Sequence[int], *, square_pixels: bool) ->
     )
 
 
-def decode_in_order(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def decode_in_order(
+    path: Path, container: InputContainer, stream: VideoStream
+) -> Iterator[VideoFrame]:
     """Decode on past damaged packets, as every player does: what can be seen is returned."""
     packets = demux(container, stream)
     while True:
         try:
-            packet = next(packets)
-            frames = packet.decode()
+            frames = decode(path, next(packets))
         except StopIteration:
             return
         except av.error.FFmpegError:
             continue
-        for frame in frames:
-            if isinstance(frame, VideoFrame):
-                yield frame
+        yield from frames
 
 
 def _undamaged(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
@@ -345,6 +303,6 @@ def _first_frame(path: Path) -> tuple[int, int, Orientation, Fraction]:
     Of the first decoded frame: PyAV tells how it is turned only there, and some codecs the others.
     """
     with open_video(path) as (container, stream):
-        for frame in decode_in_order(container, stream):
+        for frame in decode_in_order(path, container, stream):
             return frame.width, frame.height, orientation_of(frame), pixel_aspect(path, stream)
         return stream.codec_context.width, stream.codec_context.height, UPRIGHT, Fraction(1)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from stmnet.errors import VideoError
 from stmnet.files import unfinished_beside
+from stmnet.video.sizes import image_size, require_size
 from stmnet.video.transcode import Transcoded
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -44,7 +45,7 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
                 num_frames += 1
                 try:
                     smaller = _smaller(path, short_side)
-                except (OSError, SyntaxError, ValueError):  # each kind of damage has its own
+                except (VideoError, OSError, SyntaxError, ValueError):  # each kind of damage
                     damaged.append(path.name)
             if smaller is None:
                 shutil.copyfile(path, copy)
@@ -66,16 +67,18 @@ def _smaller(path: Path, short_side: int) -> bytes | None:
     Whatever is wrong with the image is raised here; writing the bytes can only fail for want of
     room.
     """
-    with Image.open(path) as image:
+    data = path.read_bytes()
+    require_size(path, *image_size(data))
+    with Image.open(io.BytesIO(data)) as image:
         scale = short_side / min(image.size)
         if scale >= 1:
             return None
         size = (round(image.width * scale), round(image.height * scale))
         resized = _with_8_bits(image).resize(size, Image.Resampling.BICUBIC)
-    data = io.BytesIO()
+    smaller = io.BytesIO()
     is_png = path.suffix.lower() == ".png"
-    resized.save(data, format="PNG" if is_png else "JPEG", quality=JPEG_QUALITY)
-    return data.getvalue()
+    resized.save(smaller, format="PNG" if is_png else "JPEG", quality=JPEG_QUALITY)
+    return smaller.getvalue()
 
 
 def _with_8_bits(image: Image.Image) -> Image.Image:

@@ -29,6 +29,7 @@ from stmnet.errors import VideoError
 from stmnet.files import atomic_write
 from stmnet.video.opening import (
     StreamEnds,
+    decode,
     demux,
     falls_short,
     open_video,
@@ -36,6 +37,7 @@ from stmnet.video.opening import (
     promised_seconds,
 )
 from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
+from stmnet.video.rgb import state_known_matrix
 
 FORMAT_VERSION = 2
 """Raised whenever the same source and settings would give other bytes."""
@@ -142,7 +144,7 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
     """
     try:
         with open_video(source) as (container, stream):
-            decoding = _Decoding(container, stream)
+            decoding = _Decoding(source, container, stream)
             frames = iter(decoding)
             first = next(frames, None)
             if first is None:
@@ -184,7 +186,8 @@ def upright_size(width: int, height: int, short_side: int) -> tuple[int, int]:
 class _Decoding:
     """All frames that can be decoded, in presentation order; what was wrong is known at the end."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self._path = path
         self._container = container
         self._stream = stream
         self._num_broken = 0
@@ -205,14 +208,14 @@ class _Decoding:
             if packet.stream is not self._stream:
                 continue
             try:
-                frames = packet.decode()
+                frames = decode(self._path, packet)
             except av.error.FFmpegError:
                 self._num_broken += 1
                 continue
             for frame in frames:
-                if isinstance(frame, VideoFrame):
-                    self._num_broken += frame.is_corrupt
-                    yield frame
+                self._num_broken += frame.is_corrupt
+                state_known_matrix(frame)
+                yield frame
 
     def damage(self) -> str | None:
         """In words, or None for a sound source."""
