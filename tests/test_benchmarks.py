@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -70,3 +72,18 @@ def test_decode_reads_the_same_frames_and_shares_sum_up(
     for read in (decode.read_with_stmnet, decode.read_with_pyav):
         np.testing.assert_array_equal(read(path, lambda _: chosen), expected)
     assert 0 < decode.ffmpegs_share(path, 3) < 1
+
+
+def test_startup_measures_processes_in_turn(benchmark: Callable[[str], ModuleType]) -> None:
+    startup = benchmark("startup")
+    assert startup.IMPORT_TORCH[1:] == ("-c", "import torch")
+    assert startup.PREDICT[1:4] == ("-m", "stmnet", "predict")
+    sleep, work = "import time; time.sleep(0.3)", "sum(range(20_000_000))"
+    commands = {name: (sys.executable, "-S", "-c", name) for name in (sleep, work)}
+    content = startup.measure(commands, rounds=1)
+    assert content["seconds"][sleep]["wall"] > 0.3
+    assert content["seconds"][sleep]["cpu"] < 0.25
+    assert content["seconds"][work]["cpu"] > 0.05
+    assert content["cpu_ratio"] > 1.5
+    with pytest.raises(subprocess.CalledProcessError):
+        startup.run((sys.executable, "-c", "raise SystemExit(2)"))
