@@ -199,7 +199,7 @@ def test_a_checkpoint_that_is_cut_off_is_told_in_one_sentence(
     assert "internal" not in message
 
 
-def test_weights_without_a_card_and_cards_that_do_not_fit(
+def test_weights_without_a_config_and_configs_that_do_not_fit(
     recognizer: Recognizer, tmp_path: Path
 ) -> None:
     state_dict = recognizer.network.state_dict()
@@ -211,6 +211,11 @@ def test_weights_without_a_card_and_cards_that_do_not_fit(
     save_file(tensors, tmp_path / "other.safetensors", metadata={METADATA_KEY: config})
     with pytest.raises(CheckpointError, match="its config and its weights do not fit"):
         load(tmp_path / "other.safetensors")
+    plain = CONFIG.to_dict()
+    plain["preprocessing"]["crop_size"] = 80
+    save_file(tensors, tmp_path / "crop.safetensors", metadata={METADATA_KEY: json.dumps(plain)})
+    with pytest.raises(CheckpointError, match=r"crop_size 80: give at most short_side, 72"):
+        load(tmp_path / "crop.safetensors")
 
 
 def test_every_public_name_is_there() -> None:

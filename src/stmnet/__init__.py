@@ -9,15 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stmnet.data.preprocessing import Preprocessing
     from stmnet.models.optimize import optimize
     from stmnet.models.zoo import build_model, list_models
-    from stmnet.recognizer import Prediction, Recognizer, load
+    from stmnet.recognizer import ModelConfig, Prediction, Recognizer, load
     from stmnet.video.frames import read_frames
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ModelConfig",
     "Prediction",
+    "Preprocessing",
     "Recognizer",
     "build_model",
     "list_models",
@@ -27,7 +30,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ModelConfig": "stmnet.recognizer",
     "Prediction": "stmnet.recognizer",
+    "Preprocessing": "stmnet.data.preprocessing",
     "Recognizer": "stmnet.recognizer",
     "build_model": "stmnet.models.zoo",
     "list_models": "stmnet.models.zoo",

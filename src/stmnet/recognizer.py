@@ -36,7 +36,20 @@ InferenceDtype = Literal["float32", "fast"]
 class ModelConfig:
     """All that is needed, beside the weights, to recognize a video; stored with the weights.
 
-    `label_names` are in the order of the network's scores.
+    `model` is one of `stmnet.list_models()`, and `options` are that network's. `label_names` are in
+    the order of the network's scores, K of them. `preprocessing` says how many frames a clip has,
+    how large they are, and their mean and standard deviation.
+
+    >>> import stmnet
+    >>> config = stmnet.ModelConfig(
+    ...     model="stm_resnet18",
+    ...     label_names=("jump", "sit down", "wave"),
+    ...     preprocessing=stmnet.Preprocessing(num_frames=8, short_side=128, crop_size=112),
+    ...     options={"modules": "cstm"},
+    ... )
+    >>> network = config.build()  # fresh weights
+    >>> stmnet.ModelConfig.from_dict(config.to_dict()) == config
+    True
     """
 
     model: str
@@ -45,7 +58,10 @@ class ModelConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The network with fresh weights."""
+        """The network with fresh weights: (N, T, 3, crop, crop) float32 -> logits (N, K).
+
+        Raises `UnknownModelError` for a name or an option that the zoo does not have.
+        """
         return build_model(
             self.model,
             num_classes=len(self.label_names),
@@ -76,8 +92,18 @@ class ModelConfig:
 class Prediction:
     """What a recognizer says of one video.
 
-    `top` holds (label name, probability) pairs, the likeliest first; `warnings` what was wrong
-    with the video and did not stop it from being read.
+    `video` is its path. `top` holds (label name, probability) pairs, the likeliest first, with
+    probabilities from 0 to 1; `warnings` what was wrong with the video and did not stop it from
+    being read, a line each.
+
+    >>> import stmnet
+    >>> prediction = stmnet.load("motion")("samples/closing_something.mp4", top_k=2)
+    >>> prediction.label
+    'Closing something'
+    >>> [(name, round(probability, 2)) for name, probability in prediction.top]
+    [('Closing something', 0.84), ('Opening something', 0.16)]
+    >>> prediction.warnings
+    ()
     """
 
     video: str
@@ -91,12 +117,24 @@ class Prediction:
 
 
 class Recognizer:
-    """A network that recognizes videos: `recognizer("clip.mp4").label`.
+    """A network that recognizes videos, with the names of its labels and its preprocessing.
 
-    `network` stays as it is given, and is what `save` writes. What recognizes is an optimized copy
-    of it on the same device, made at the first call: what changes in `network` later, it does not
-    see. In float32 its probabilities are those of `network` (1e-4). Raises `ValueError` for a
-    `dtype` that is none of `InferenceDtype`.
+    `network` takes clips (N, T, 3, H, W), normalized, to logits (N, K). It stays as it is given, in
+    evaluation mode, and is what `save` writes. What recognizes is an optimized copy of it on the
+    same device, made at the first call: what changes in `network` later, it does not see.
+
+    `dtype` is what that copy computes in: "float32", whose probabilities are those of `network`
+    (1e-4), or "fast", which is bfloat16 or float16 where the machine is good at it.
+
+    >>> import stmnet
+    >>> recognizer = stmnet.load("motion")
+    >>> recognizer("samples/closing_something.mp4").label
+    'Closing something'
+    >>> view = recognizer.read_view("samples/closing_something.mp4")  # (T, 3, crop, crop) uint8
+    >>> recognizer.probabilities(view.unsqueeze(0)).shape  # one clip, twelve labels
+    torch.Size([1, 12])
+
+    Raises `ValueError` for another `dtype`.
     """
 
     def __init__(
@@ -119,11 +157,14 @@ class Recognizer:
         return next(self.network.parameters()).device
 
     def __call__(self, video: str | Path, top_k: int = 5) -> Prediction:
-        """Recognize the center view of a video file.
+        """Recognize the center view of a video file or of a folder of numbered images.
 
-        A video that ends too early is recognized from what is there, with a warning. Raises
-        `VideoError` for one that cannot be read, or has one frame only: that shows no motion;
-        `ValueError` for a `top_k` below 1.
+        The `top_k` likeliest labels are returned, all where there are fewer. A video that ends too
+        early is recognized from what is there, with a warning.
+
+        Raises `VideoError` for one that cannot be read, or has one frame only: that shows no
+        motion; `CheckpointError` for scores that are NaN or infinite; `ValueError` for a `top_k`
+        below 1.
         """
         if top_k < 1:
             raise ValueError(f"top_k {top_k}: give at least 1.")
@@ -178,7 +219,10 @@ class Recognizer:
 
     @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Softmax scores: (N, T, 3, H, W) uint8 -> (N, K) float32 on the CPU, rows sum to one."""
+        """Softmax scores: (N, T, 3, H, W) uint8 -> (N, K) float32 on the CPU, rows sum to one.
+
+        Raises `TypeError` for clips of another type.
+        """
         logits: Tensor = self._quick(self.network_input(clips))
         return logits.softmax(dim=1).cpu()
 
@@ -211,9 +255,19 @@ def load(
 ) -> Recognizer:
     """Load a recognizer: "motion" (comes with the package), a file of weights, or a run's folder.
 
-    Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt). `dtype` is
-    what it computes in; `device` is by default a GPU where there is one. Raises `CheckpointError`,
-    and `ValueError` as `Recognizer` does.
+    Files are those that stmnet writes: .safetensors, or a training checkpoint (.ckpt), of which
+    nothing but tensors and plain values is unpickled. `dtype` is what it computes in, as of
+    `Recognizer`; `device` is by default a GPU where there is one.
+
+    >>> import stmnet
+    >>> recognizer = stmnet.load("motion", device="cpu")
+    >>> len(recognizer.config.label_names)
+    12
+    >>> recognizer("samples/turning_something_clockwise.mp4").label
+    'Turning something clockwise'
+
+    Raises `CheckpointError` for a path without such weights, for a file that is damaged or not
+    stmnet's, and for weights that do not fit their config; `ValueError` for another `dtype`.
     """
     path = find_weights(name_or_path)
     state_dict = read_checkpoint_file(path)
@@ -229,12 +283,11 @@ def load(
     if config is None:
         raise CheckpointError(f"{path}: weights without stmnet's config. Give a file it wrote.")
     try:
-        recognizer = Recognizer(
-            (parsed := ModelConfig.from_dict(config)).build(), parsed, dtype=dtype
-        )
-        recognizer.network.load_state_dict(state_dict)
-    except (KeyError, TypeError, RuntimeError) as e:
+        parsed = ModelConfig.from_dict(config)
+        network = parsed.build()
+        network.load_state_dict(state_dict)
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
         reason = (str(e).splitlines() or [""])[0]
         raise CheckpointError(f"{path}: its config and its weights do not fit ({reason}).") from e
-    recognizer.network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return recognizer
+    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Recognizer(network, parsed, dtype=dtype)

@@ -28,21 +28,21 @@ class Preprocessing:
     `std` are those of the red, green and blue channel with values in [0, 1]; their defaults are
     ImageNet's.
 
-    A test view is cut first (uint8, on the CPU), then normalized (float32, on any device):
+    A test view is cut first (uint8, on the CPU), then normalized (float32, on any device), which is
+    what networks take:
 
     >>> import torch, stmnet
-    >>> preprocessing = stmnet.Preprocessing(num_frames=8, short_side=256, crop_size=224)
+    >>> recognizer = stmnet.load("motion", device="cpu")
+    >>> preprocessing = recognizer.config.preprocessing
     >>> preprocessing.mean, preprocessing.std
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    >>> frames = stmnet.read_frames("samples/closing_something.mp4", range(0, 32, 4))
-    >>> view = preprocessing.center_view(frames)
-    >>> view.shape, view.dtype
-    (torch.Size([8, 3, 224, 224]), torch.uint8)
-    >>> clips = preprocessing.normalize(view.unsqueeze(0))  # (N, T, 3, H, W)
-    >>> network = stmnet.build_model("stm_resnet18", num_classes=12).eval()
+    >>> frames = stmnet.read_frames("samples/closing_something.mp4", range(1, 16, 2))
+    >>> view = preprocessing.center_view(frames)  # (T, 3, H, W) -> (T, 3, crop, crop)
+    >>> clips = preprocessing.normalize(view.unsqueeze(0))  # (N, T, 3, crop, crop)
     >>> with torch.no_grad():
-    ...     network(clips).shape
-    torch.Size([1, 12])
+    ...     logits = recognizer.network(clips)  # (N, K)
+    >>> recognizer.config.label_names[logits.argmax()]
+    'Closing something'
 
     Raises `ValueError` for sizes below 1, for a crop larger than the resized frame, and where mean
     and std are not of three channels.
