@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,10 @@ def test_every_public_name_is_there() -> None:
         assert getattr(stmnet, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = stmnet.nothing
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 3, 64, 64), (1, 0, 3, 64, 64), (8, 3, 64, 64)])
+def test_clips_of_another_shape_and_empty_batches_are_refused(shape: tuple[int, ...]) -> None:
+    clips = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=re.escape(f"clips are {shape}: give (N, T, 3, H, W)")):
+        load("motion").probabilities(clips)

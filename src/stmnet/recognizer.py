@@ -211,8 +211,13 @@ class Recognizer:
     def network_input(self, clips: Tensor) -> Tensor:
         """Clips as `network` takes them, on its device: (N, T, 3, H, W) uint8 -> float32.
 
-        Raises `TypeError` for other numbers, of which nothing says what white is.
+        Raises `TypeError` for other numbers, of which nothing says what white is, and `ValueError`
+        for another shape, or for no clips.
         """
+        if clips.ndim != 5 or clips.shape[2] != 3 or 0 in clips.shape:
+            raise ValueError(
+                f"clips are {tuple(clips.shape)}: give (N, T, 3, H, W), none of them 0."
+            )
         if clips.dtype != torch.uint8:
             raise TypeError(f"clips are {clips.dtype}: give uint8 from 0 to 255.")
         return self.config.preprocessing.normalize(clips.to(self.device))

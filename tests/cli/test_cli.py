@@ -158,7 +158,11 @@ def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
         ("predict --model", "text.ckpt", "not a checkpoint"),
         ("predict --model", "text.safetensors", "not a checkpoint"),
         ("predict --model", "folder", "no such file. Give a checkpoint"),
-        ("test", "text.ckpt", "not a checkpoint of tensors and plain values. Give a .safetensors"),
+        (
+            "test --dataset folder --root .",
+            "text.ckpt",
+            "not a checkpoint of tensors and plain values. Give a .safetensors",
+        ),
         ("test", "missing.mp4", "no such file. Give a checkpoint"),
         ("train", "misspelt.yaml", "unknown key 'data.batchsize'. Did you mean 'data.batch_size'?"),
         ("train", "unknown_model.yaml", "'stm_resnet55'. Did you mean 'stm_resnet50'?"),
@@ -353,6 +357,48 @@ def test_who_reads_no_further_hears_no_complaint() -> None:
         process.stdout.close()
         err = process.stderr.read()
     assert (process.wait(), err) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], [SAMPLES / "moving_something_left.mp4"]])
+def test_a_full_disk_is_told_in_one_line(more: list[str | Path]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [STMNET, "predict", *more], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "stmnet: stdout: cannot be written (No space left on device). Make room there.\n",
+    )
+
+
+def test_a_newline_in_a_name_breaks_no_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    video = shutil.copy(SAMPLES / "moving_something_left.mp4", tmp_path / "a\nb.mp4")
+    missing = tmp_path / "c\r\x1bd.mp4"
+    code, out, err = run(capsys, "predict", video, missing, "--top", 1)
+    assert code == 2
+    assert len(out.splitlines()) == 2
+    assert out.splitlines()[1].startswith(r"a\nb.mp4  Moving something left")
+    assert err == (
+        rf"stmnet: {tmp_path}/c\r\x1bd.mp4: no such file. Give the path of a video file." "\n"
+    )
+    code, out, _ = run(capsys, "predict", video, missing, "--json")
+    told = json.loads(out)
+    assert [entry["video"] for entry in told["predictions"]] == [str(video)]
+    assert list(told["errors"]) == [str(missing)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["predict", ""], ["predict", "a.mp4", ""], ["test", ""], ["generate", "motion", "--out="]],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert "the path is empty. Give a name, or . for this folder" in err.splitlines()[-1]
 
 
 def test_an_error_of_torch_is_said_without_the_stack_of_its_cpp(

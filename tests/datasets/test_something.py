@@ -61,7 +61,7 @@ def test_v2_as_published(root: Path) -> None:
 def test_a_test_list_has_labels_once_its_answers_are_there(root: Path) -> None:
     assert [clip.label for clip in read_something_v2(root, "test").clips] == [UNLABELED]
     assert len(read_split("something_v2", root, "test", labeled=False).clips) == 1
-    with pytest.raises(DatasetError, match=r"the test list has no labels.*--split validation"):
+    with pytest.raises(DatasetError, match=r"the test list has no labels.*as validation"):
         read_split("something_v2", root, "test")
     (root / "test-answers.csv").write_text("3;Closing something\n")
     assert [clip.label for clip in read_split("something_v2", root, "test").clips] == [0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -37,6 +38,13 @@ def add_verb(
     verb.add_argument("--debug", action="store_true", help="show a traceback on errors")
     verb.set_defaults(run=run)
     return verb
+
+
+def path(text: str) -> Path:
+    """The type of an argument that is a path: an empty one would stand for the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty. Give a name, or . for this folder")
+    return Path(text)
 
 
 def positive_int(text: str) -> int:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int
+from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path
 from stmnet.files import packaged_file
 
 NETWORKS = {"STM": "motion_stm.yaml", "TSN": "motion_tsn.yaml"}
@@ -21,7 +21,7 @@ def add_parser(verbs: Verbs) -> None:
         "See STM read motion where a network without time cannot.",
         examples=(),
     )
-    verb.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
+    verb.add_argument("--out", type=path, default=Path("demo"), help="the folder to write")
     verb.add_argument("--seed", type=non_negative_int, default=0)
 
 

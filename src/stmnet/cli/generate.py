@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, positive_int
+from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path, positive_int
 
 if TYPE_CHECKING:
     from stmnet.motion.generate import SplitSizes
@@ -25,7 +25,7 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     verb.add_argument("dataset", choices=("motion",), help="motion")
-    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    verb.add_argument("--out", type=path, required=True, metavar="DIR", help="the folder to write")
     verb.add_argument("--seed", type=non_negative_int, default=0, help="default 0")
     verb.add_argument("--train", type=positive_int, default=180, help="clips a class (default 180)")
     verb.add_argument("--validation", type=positive_int, default=10, help="as --train (default 10)")

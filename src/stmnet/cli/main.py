@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from stmnet import __version__
 from stmnet.cli import bench, check, complexity, demo, generate, predict, prepare, test, train
-from stmnet.cli.printing import USER_ERROR, complain, print_any_name, show_notes
+from stmnet.cli.printing import (
+    USER_ERROR,
+    PrintingError,
+    close_stdout,
+    complain,
+    print_any_name,
+    show_notes,
+    to_stdout,
+)
 from stmnet.errors import StmnetError, Stopped, in_one_line
 from stmnet.memory import keep_freed_memory
 
@@ -30,26 +37,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     print_any_name()
     try:
-        with show_notes("stdout" if arguments.verb in NOTES_ON_STDOUT else "stderr"):
-            code: int = arguments.run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code, message = run(arguments)
+        with to_stdout():
+            sys.stdout.flush()
+    except BrokenPipeError:
+        close_stdout()
         return 128 + signal.SIGPIPE
-    except StmnetError as error:
-        if arguments.debug:
-            raise
-        return complain(str(error), USER_ERROR)
+    except PrintingError as error:
+        close_stdout()
+        return complain(str(error), 1)
+    return complain(message, code) if message else code
+
+
+def run(arguments: argparse.Namespace) -> tuple[int, str | None]:
+    """Run a verb: its exit code, and a message where it failed.
+
+    Raises `PrintingError` and `BrokenPipeError` where stdout failed.
+    """
+    try:
+        with show_notes("stdout" if arguments.verb in NOTES_ON_STDOUT else "stderr"):
+            return arguments.run(arguments), None
+    except (PrintingError, BrokenPipeError):
+        raise
     except Stopped as stop:
-        return complain(str(stop), 128 + stop.signal_number)
+        return 128 + stop.signal_number, str(stop)
     except KeyboardInterrupt:
-        return complain("stopped by Ctrl-C", 130)
+        return 130, "stopped by Ctrl-C"
     except Exception as error:
         if arguments.debug:
             raise
-        reason = in_one_line(error)
-        return complain(f"{type(error).__name__}: {reason} (--debug shows where)", 1)
-    return code
+        if isinstance(error, StmnetError):
+            return USER_ERROR, str(error)
+        return 1, f"{type(error).__name__}: {in_one_line(error)} (--debug shows where)"
 
 
 def make_parser() -> argparse.ArgumentParser:

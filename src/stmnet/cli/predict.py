@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stmnet.cli.arguments import DTYPE_HELP, DTYPES, Verbs, add_verb, positive_int
-from stmnet.cli.printing import USER_ERROR, complain, print_json, print_table
+from stmnet.cli.arguments import DTYPE_HELP, DTYPES, Verbs, add_verb, path, positive_int
+from stmnet.cli.printing import USER_ERROR, complain, one_line, print_json, print_table
 from stmnet.errors import StmnetError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from stmnet.recognizer import Prediction
 
 
@@ -22,17 +24,24 @@ def add_parser(verbs: Verbs) -> None:
         "predict",
         run,
         "Recognize the action in videos.",
-        examples=(),
+        examples=(
+            "stmnet predict   # the sample clips that come with stmnet",
+            "stmnet predict clip.mp4",
+            "stmnet predict clips --top 1 --json   # every video below a folder",
+            "stmnet predict clip.mp4 --model runs/mine   # by a network of your own",
+        ),
     )
     verb.add_argument(
         "videos",
         nargs="*",
-        type=Path,
+        type=path,
         help="video files, or folders of them; none: the sample clips that come with stmnet",
     )
-    verb.add_argument("--model", default="motion", help="a name, a checkpoint, or a run's folder")
     verb.add_argument(
-        "--top", type=positive_int, default=3, metavar="K", help="how many labels to show"
+        "--model", default="motion", help="motion (default), a file of weights, or a run's folder"
+    )
+    verb.add_argument(
+        "--top", type=positive_int, default=3, metavar="K", help="labels to show (default 3)"
     )
     verb.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     verb.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,20 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
         predictions, unreadable = predict(there, arguments)
         errors |= unreadable
     if arguments.json:
-        from stmnet.cli.predictions_table import prediction_as_json
-
         print_json(
             {
                 "model": arguments.model,
                 "dtype": arguments.dtype,
-                "predictions": list(map(prediction_as_json, predictions)),
+                "predictions": list(map(prediction_to_json, predictions)),
                 "errors": errors,
             }
         )
     elif predictions:
-        from stmnet.cli.predictions_table import predictions_as_table
-
-        print_table(predictions_as_table(predictions))
+        print_table(render_predictions(predictions))
     return USER_ERROR if errors else 0
 
 
@@ -91,3 +96,32 @@ def predict(
         for warning in predictions[-1].warnings:
             complain(f"warning: {warning}", 0)
     return predictions, errors
+
+
+def render_predictions(predictions: Sequence[Prediction]) -> Table:
+    """A row for each of a video's likeliest labels. Videos of one name are told by their paths."""
+    from rich.table import Table
+
+    names = [Path(prediction.video).name for prediction in predictions]
+    if len(set(names)) < len(names):
+        names = [prediction.video for prediction in predictions]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("video", "action", "probability"):
+        table.add_column(heading, no_wrap=True)
+    for name, prediction in zip(names, predictions, strict=True):
+        for rank, (label, probability) in enumerate(prediction.top):
+            row = (one_line(name) if rank == 0 else "", one_line(label), f"{probability:.1%}")
+            table.add_row(*row, style="bold" if rank == 0 else "dim")
+    return table
+
+
+def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
+    """One video's likeliest labels, the likeliest first, and what was wrong with it."""
+    return {
+        "video": prediction.video,
+        "label": prediction.label,
+        "top": [
+            {"label": label, "probability": probability} for label, probability in prediction.top
+        ],
+        "warnings": list(prediction.warnings),
+    }

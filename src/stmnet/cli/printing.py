@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -44,7 +45,8 @@ def print_any_name() -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object and nothing else on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    with to_stdout():
+        print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(table: RenderableType) -> None:
@@ -53,7 +55,28 @@ def print_table(table: RenderableType) -> None:
 
     width = None if sys.stdout.isatty() else 500
     # Labels and files are called what they are called: [b] is no markup there, nor :cat: a cat.
-    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+    with to_stdout():
+        Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+
+
+class PrintingError(Exception):
+    """Stdout takes no more, as where a disk is full."""
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Raises `PrintingError` for what goes wrong in the block, and `BrokenPipeError` as it is."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read has enough, as `head` has
+        raise
+    except OSError as e:
+        raise PrintingError(f"stdout: cannot be written ({e.strerror}). Make room there.") from e
+
+
+def close_stdout() -> None:
+    """What is still to be printed goes nowhere, instead of failing once more at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

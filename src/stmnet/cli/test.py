@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 
 from stmnet.cli.arguments import (
     DTYPE_HELP,
@@ -12,6 +11,7 @@ from stmnet.cli.arguments import (
     Verbs,
     add_verb,
     non_negative_int,
+    path,
     positive_int,
 )
 from stmnet.cli.printing import print_json, print_table
@@ -34,7 +34,7 @@ def add_parser(verbs: Verbs) -> None:
     verb.add_argument(
         "checkpoints",
         nargs="+",
-        type=Path,
+        type=path,
         metavar="CHECKPOINT",
         help="a run's folder, or a checkpoint in it; of several (as of three splits) the mean, too",
     )
@@ -52,13 +52,13 @@ def add_parser(verbs: Verbs) -> None:
     verb.add_argument("--split", help="default: test")
     verb.add_argument(
         "--report",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="default: report.html in the run's folder, report-NAME.html of a checkpoint in it",
     )
     verb.add_argument(
         "--scores",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="where the views' scores are kept; default: in the run's folder",
     )
