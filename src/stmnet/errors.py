@@ -51,7 +51,7 @@ class Stopped(Exception):  # noqa: N818  it is no error
     """A training run was asked to stop by a signal, and has saved where it was."""
 
     def __init__(self, checkpoint: Path, signal_number: int) -> None:
-        super().__init__(f"stopped; {checkpoint} holds where. Go on with --resume.")
+        super().__init__(f"stopped; {checkpoint} holds where. Go on with resume=True.")
         self.signal_number = signal_number
 
 

@@ -33,7 +33,7 @@ def test_a_log_that_cannot_be_written_is_left_as_it_was(
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Path, "write_text", half_a_line)
-    with pytest.raises(StmnetError, match=r"history\.jsonl: .*\(No space left .*--resume"):
+    with pytest.raises(StmnetError, match=r"history\.jsonl: .*\(No space left .*resume=True"):
         append_history(path, RECORD)
     assert path.read_bytes() == whole
     assert list(tmp_path.iterdir()) == [path]

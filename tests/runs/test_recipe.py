@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
 
 from stmnet.errors import RecipeError
-from stmnet.runs.recipe import Recipe, known_keys, load_recipe
-from stmnet.runs.validate_recipe import ALLOWED, check_num_classes, check_recipe, clips_of_a_pass
+from stmnet.runs.recipe import (
+    AugmentationRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    Recipe,
+    known_keys,
+    load_recipe,
+)
+from stmnet.runs.validate_network import validate_network
+from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
 
 RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))
@@ -80,7 +91,7 @@ def test_the_motion_recipes_keep_the_draws_of_the_published_figures(path: Path) 
 )
 def test_what_cannot_work_is_said_first(tmp_path: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        check_recipe(load_recipe(write(tmp_path, "seed: 0"), overrides))
+        validate_network(validate_recipe(load_recipe(write(tmp_path, "seed: 0"), overrides)))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +135,7 @@ def test_numbers_out_of_range_are_named_with_what_is_allowed(
 ) -> None:
     key = override.partition("=")[0]
     with pytest.raises(RecipeError) as error:
-        check_recipe(load_recipe(write(tmp_path, "seed: 0"), [f"--{override}"]))
+        validate_recipe(load_recipe(write(tmp_path, "seed: 0"), [f"--{override}"]))
     assert re.fullmatch(rf"{re.escape(key)} is \S+; it must be {is_wrong}\.", str(error.value))
 
 
@@ -165,9 +176,12 @@ def test_home_is_found_where_no_shell_looks(
 
 
 def test_numbers_beyond_counting_are_named(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path, "optimizer: {epochs: 99999999999999}"))
-    with pytest.raises(RecipeError, match="optimizer.epochs is 99999999999999; it must be below"):
-        check_recipe(recipe)
+    recipe = Recipe(optimizer=OptimizerRecipe(epochs=99999999999999))
+    message = "optimizer.epochs is 99999999999999; it must be below"
+    with pytest.raises(RecipeError, match=message):
+        validate_recipe(recipe)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, recipe.to_yaml()))
 
 
 @pytest.mark.parametrize("output", ["x" * 300, "loop/run", "a\0b"])
@@ -177,7 +191,7 @@ def test_an_output_that_no_path_can_be(
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     with pytest.raises(RecipeError, match="^output .* is no path of a folder"):
-        check_recipe(Recipe(output=output))
+        validate_recipe(Recipe(output=output))
 
 
 @pytest.mark.parametrize("output", ["clips", "clips/run", "clips/../clips/a/run"])
@@ -186,14 +200,14 @@ def test_a_run_is_not_written_where_folders_are_classes(tmp_path: Path, output: 
     overrides = ["--data.root", str(tmp_path / "clips"), "--output", str(tmp_path / output)]
     recipe = load_recipe(write(tmp_path, "data: {dataset: folder}"), overrides)
     with pytest.raises(RecipeError, match="lies in data.root, where folders are classes"):
-        check_recipe(recipe)
+        validate_recipe(recipe)
 
 
 def test_a_run_is_not_written_over_a_file(tmp_path: Path) -> None:
     (tmp_path / "notes").touch()
     recipe = load_recipe(write(tmp_path, ""), ["--output", str(tmp_path / "notes")])
     with pytest.raises(RecipeError, match="notes: is a file. Set output to a folder."):
-        check_recipe(recipe)
+        validate_recipe(recipe)
 
 
 @pytest.mark.parametrize(
@@ -212,22 +226,76 @@ def test_a_run_is_not_written_over_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_the_ends_of_a_range_are_allowed(tmp_path: Path, override: str) -> None:
-    check_recipe(load_recipe(write(tmp_path, "model: {name: tsn_resnet18}"), [f"--{override}"]))
+    validate_recipe(load_recipe(write(tmp_path, "model: {name: tsn_resnet18}"), [f"--{override}"]))
 
 
 def test_every_number_of_a_recipe_has_a_range() -> None:
-    kinds = {entry.name: str(entry.type) for entry in fields(Recipe)}
-    for name, group in vars(Recipe()).items():
-        if is_dataclass(group):
-            del kinds[name]
-            kinds |= {f"{name}.{entry.name}": str(entry.type) for entry in fields(group)}
-    numbers = {key for key, kind in kinds.items() if re.search(r"\b(int|float)\b", kind)}
-    assert {"seed", "augmentation.hue", "optimizer.milestones", "running.devices"} < numbers
-    ranged = [key for _, _, keys in ALLOWED for key in keys]
-    assert len(ranged) == len(set(ranged))
-    # Scales and sides are checked beside other keys, and options are the network's.
-    elsewhere = {"augmentation.scales", "augmentation.short_sides", "model.options"}
-    assert {key for key in ranged if not key.startswith("model.options.")} == numbers - elsewhere
+    def kinds(part: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+        hints = get_type_hints(type(part))
+        for entry in fields(part):
+            value, key = getattr(part, entry.name), f"{prefix}{entry.name}"
+            if is_dataclass(value):
+                yield from kinds(value, f"{key}.")
+            else:
+                yield from ((key, kind) for kind in leaves(hints[entry.name]))
+
+    def leaves(kind: object) -> Iterator[object]:
+        parts = [] if get_origin(kind) is Literal else get_args(kind)
+        yield from (leaf for part in parts for leaf in leaves(part)) if parts else [kind]
+
+    numbers = {
+        key: kind
+        for key, kind in kinds(Recipe())
+        # Options are the network's.
+        if isinstance(kind, type) and issubclass(kind, int | float) and key != "model.options"
+    }
+    assert {"seed", "augmentation.hue", "optimizer.milestones", "running.devices"} < set(numbers)
+    for key, kind in numbers.items():
+        if kind is bool:
+            continue
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(ValueError, match="finite number"):
+                kind(value)
+        if issubclass(kind, int) and key != "seed":
+            with pytest.raises(ValueError, match="below 2147483648"):
+                kind(2**31)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe(optimizer=OptimizerRecipe(epochs=0)), "optimizer.epochs is 0; .* at least 1"),
+        (Recipe(optimizer=OptimizerRecipe(momentum=1)), "momentum is 1.0; .* up to, but not, 1"),
+        (Recipe(optimizer=OptimizerRecipe(milestones=[30, 0])), "milestones is 0; .* at least 1"),
+        (Recipe(optimizer=OptimizerRecipe(epochs=2.5)), "optimizer.epochs: Expected a int.* 2.5"),
+        (Recipe(optimizer=OptimizerRecipe(schedule="stepwise")), "schedule.*steps.*cosine"),
+        (Recipe(optimizer=OptimizerRecipe(epochs=None)), "optimizer.epochs is null. Give a value"),
+        (Recipe(augmentation=AugmentationRecipe(hue=math.nan)), "hue is nan; .* finite number"),
+        (Recipe(model=ModelRecipe(options={"width": 0})), "options.width is 0; .* at least 1"),
+        (Recipe(model=ModelRecipe(num_classes=1)), "num_classes is 1; it must be at least 2"),
+        (Recipe(seed=-1), "seed is -1; it must be from 0 to 4294967295"),
+        (Recipe(seed=True), "seed: Expected a int. Got value: True"),
+    ],
+)
+def test_a_recipe_made_in_python_is_held_to_the_same(recipe: Recipe, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        validate_recipe(recipe)
+
+
+def test_a_recipe_made_in_python_becomes_what_a_file_would_give(tmp_path: Path) -> None:
+    recipe = Recipe(optimizer=OptimizerRecipe(learning_rate=1, milestones=(3, 5)))
+    valid = validate_recipe(recipe)
+    assert valid == Recipe(optimizer=OptimizerRecipe(learning_rate=1.0, milestones=[3, 5]))
+    assert type(valid.optimizer.learning_rate) is float
+    assert load_recipe(write(tmp_path, valid.to_yaml())) == valid
+
+
+def test_of_a_number_or_null_both_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(tmp_path, "seed: 0"), ["--model.num_classes=many"])
+    assert str(error.value) == (
+        "command line: model.num_classes: Expected a int or null. Got value: many"
+    )
 
 
 def test_choices_are_made_by_name(tmp_path: Path) -> None:
@@ -312,23 +380,23 @@ def test_small_recipes_train_at_the_rate_that_they_state(path: Path) -> None:
         assert rate == recipe.optimizer.learning_rate
 
 
-def test_a_batch_is_shared_by_processes_and_passes(tmp_path: Path) -> None:
+def test_a_batch_is_shared_by_processes_and_micro_batches(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "optimizer: {accumulate: 2}"))
-    assert clips_of_a_pass(recipe, world_size=8) == 4
+    assert micro_batch_size(recipe, world_size=8) == 4
     with pytest.raises(RecipeError, match="shared by 3 processes x optimizer.accumulate 2. .* 6"):
-        clips_of_a_pass(recipe, world_size=3)
+        micro_batch_size(recipe, world_size=3)
 
 
 def test_another_number_of_classes_is_named(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "model: {num_classes: 174}"))
-    check_num_classes(recipe, 174)
+    validate_num_classes(recipe, 174)
     with pytest.raises(RecipeError, match="num_classes is 174, and something_v2 .* has 12 labels"):
-        check_num_classes(recipe, 12)
+        validate_num_classes(recipe, 12)
 
 
 def test_one_class_is_not_enough() -> None:
     with pytest.raises(RecipeError, match="has 1 label. Training needs two"):
-        check_num_classes(Recipe(), 1)
+        validate_num_classes(Recipe(), 1)
 
 
 def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:

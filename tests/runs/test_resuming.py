@@ -84,7 +84,7 @@ def train_and_interrupt(
     for number, port in enumerate(ports):
         as_torchrun_does(rank, world_size, port)
         try:
-            train(recipe, resume=resume or number > 0)
+            train(recipe, resume=resume or number > 0, on_progress=print)
         except (Stopped, SystemExit) as stop:
             if isinstance(stop, Stopped) != (rank == 0):
                 raise
@@ -251,8 +251,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     (run / "best.ckpt").write_bytes(b"")
     resumption = find_resumption(recipe_of(folder, damage))
     assert resumption.checkpoint == run / "previous.ckpt"
-    _, first, second = resumption.notes  # that the output is another comes first
-    assert first.startswith(f"warning: {run / 'last.ckpt'}: not a checkpoint")
+    first, second = resumption.warnings
+    assert first.startswith(f"{run / 'last.ckpt'}: not a checkpoint")
     assert first.endswith(f"Going on from previous.ckpt, step {STEPS_AN_EPOCH}.")
     assert "best.ckpt" in second
     (run / "previous.ckpt").write_bytes(b"")
@@ -277,10 +277,10 @@ def test_what_contradicts_the_run_is_refused_by_name(folder: Path, whole: Path) 
         with pytest.raises(RecipeError, match=message):
             find_resumption(recipe_of(folder, "whole", override))
     allowed = ["--data.num_workers=3", "--running.checkpoint_minutes=5"]
-    assert find_resumption(recipe_of(folder, "whole", *allowed)).notes == [
+    assert find_resumption(recipe_of(folder, "whole", *allowed)).changes == (
         "resuming with data.num_workers 3, which was 0",
         "resuming with running.checkpoint_minutes 5.0, which was 30.0",
-    ]
+    )
 
 
 def test_other_data_are_refused(folder: Path, whole: Path) -> None:

@@ -20,9 +20,10 @@ from stmnet.errors import RecipeError
 from stmnet.models.zoo import build_model
 from stmnet.profiling.complexity import measure
 from stmnet.recognizer import ModelConfig
-from stmnet.runs import validate_recipe as checks
+from stmnet.runs import validate_network as validation
 from stmnet.runs.recipe import Recipe, known_keys, load_recipe
-from stmnet.runs.validate_recipe import check_recipe
+from stmnet.runs.validate_network import validate_network
+from stmnet.runs.validate_recipe import validate_recipe
 from stmnet.training.losses import ClassificationObjective
 from stmnet.training.module import ActionModule
 
@@ -95,8 +96,8 @@ def test_it_loads_and_passes_what_is_checked_before_training(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Which builds the network and shows it a clip: once is enough for all that share one.
-    monkeypatch.setattr(checks, "build_model", seen)
-    check_recipe(loaded(path))
+    monkeypatch.setattr(validation, "build_model", seen)
+    validate_network(validate_recipe(loaded(path)))
 
 
 class TakesEveryClip(nn.Module):
@@ -343,7 +344,7 @@ def test_the_commands_of_a_page_are_taken(page: str) -> None:
         assert ROOT / recipe in EVERY
         overrides = [word for word in words.split() if word not in ("--resume", "$RESUME")]
         if overrides:
-            check_recipe(load_recipe(ROOT / recipe, overrides))
+            validate_network(validate_recipe(load_recipe(ROOT / recipe, overrides)))
 
 
 @published_recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -47,6 +48,9 @@ def _run(folder: Path, rank: int, work: Callable[..., Any], arguments: Any) -> N
     torch.set_num_threads(1)
     with (folder / f"{rank}.out").open("w") as out:
         sys.stdout = out
+        # Not the root's: Lightning logs by its own.
+        logging.getLogger("stmnet").addHandler(logging.StreamHandler(out))
+        logging.getLogger("stmnet").setLevel(logging.INFO)
         try:
             work(rank, *arguments)
         except BaseException:

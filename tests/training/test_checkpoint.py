@@ -35,7 +35,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(
     monkeypatch.setattr(torch, "save", write_half)
     with pytest.raises(
         CheckpointError,
-        match=r"No space left on device\); the checkpoint before it is whole.*--resume",
+        match=r"No space left on device\); the checkpoint before it is whole.*resume=True",
     ):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     monkeypatch.undo()

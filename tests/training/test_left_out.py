@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from stmnet.errors import DatasetError
 from stmnet.motion.generate import SplitSizes, generate
 from stmnet.recognizer import load
 from stmnet.runs.recipe import DataRecipe
-from stmnet.training.run import read_list
+from stmnet.training.build import read_list
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +38,20 @@ def exclusions(data: Path) -> Path:
 
 
 def test_training_says_what_it_leaves_out(
-    data: Path, exclusions: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, exclusions: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stmnet")
     recipe = DataRecipe(dataset="motion", root=str(data))
     with pytest.raises(DatasetError, match="1 of the 12 videos of the test list are not there"):
         read_list(recipe, "test")
     assert len(read_list(recipe, "train").clips) == 12
-    assert capsys.readouterr().out == ""
+    assert caplog.messages == []
     recipe.allow_missing = True
     assert len(read_list(recipe, "test").clips) == 11
-    assert capsys.readouterr().out == "test: 1 not there of 12 clips left out\n"
+    assert caplog.messages == ["test: 1 not there of 12 clips left out"]
     recipe.exclude = str(exclusions)
     assert len(read_list(recipe, "test").clips) == 10
-    assert capsys.readouterr().out == "test: 2 excluded of 12 clips left out\n"
+    assert caplog.messages[1:] == ["test: 2 excluded of 12 clips left out"]
 
 
 def test_testing_leaves_out_what_the_run_did(

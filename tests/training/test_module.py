@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from stmnet.training.means import RunningMeans
 from torch import nn
 
 from stmnet.data.clip_datasets import Batch
@@ -21,7 +22,6 @@ from stmnet.recognizer import ModelConfig
 from stmnet.runs.recipe import OptimizerRecipe
 from stmnet.training.history_log import HistoryLog, TrainingProgressBar
 from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
-from stmnet.training.means import RunningMeans
 from stmnet.training.module import ActionModule, learning_rate_factor
 from stmnet.training.parameter_groups import parameter_groups
 

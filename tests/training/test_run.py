@@ -28,7 +28,7 @@ from stmnet.runs.provenance import commit_of
 from stmnet.runs.recipe import OptimizerRecipe, load_recipe
 from stmnet.training.history_log import HistoryLog
 from stmnet.training.module import ActionModule
-from stmnet.training.run import learning_rate_in_words, train
+from stmnet.training.run import learning_rate_rule, train
 from tests.conftest import STMNET, printed_as_utf8
 
 RECIPE = """
@@ -187,7 +187,7 @@ def test_the_rule_of_the_learning_rate_is_one_line(
     batch_size: int, reference: int | None, line: str
 ) -> None:
     optimizer = OptimizerRecipe(reference_batch_size=reference)
-    assert learning_rate_in_words(optimizer, batch_size) == line
+    assert learning_rate_rule(optimizer, batch_size) == line
 
 
 def test_the_weights_are_those_of_the_best_epoch(finished: Path) -> None:
@@ -279,7 +279,9 @@ def test_killed_outright_leaves_a_checkpoint_to_go_on_from(folder: Path, finishe
 
 def test_a_finished_or_foreign_run_is_not_overwritten(folder: Path, finished: Path) -> None:
     recipe_path, *overrides = arguments(folder, "finished")
-    with pytest.raises(RecipeError, match="holds a run already. Go on with --resume"):
+    with pytest.raises(
+        RecipeError, match="holds a run already. Go on with resume=True, or set another"
+    ):
         train(load_recipe(recipe_path, overrides))
     with pytest.raises(RecipeError, match="with optimizer.learning_rate 0.05, .* now says 9"):
         train(load_recipe(recipe_path, [*overrides, "--optimizer.learning_rate=9"]), resume=True)
@@ -421,7 +423,7 @@ def test_an_output_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
 
 
 def test_unreadable_clips_are_named_and_capped(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = tmp_path / "motion"
     generate(root, seed=2, clips_per_class=SplitSizes(2, 1, 1))
@@ -431,7 +433,7 @@ def test_unreadable_clips_are_named_and_capped(
     recipe_path, *overrides = arguments(folder, "unused", "--data.root", str(root))
     overrides += ["--optimizer.epochs=1", "--output"]
     train(load_recipe(recipe_path, [*overrides, str(tmp_path / "run")]))
-    out = capsys.readouterr().out
+    out = caplog.text
     for video_id in train_ids[:2]:
         assert out.count(f"{video_id}.mp4: not a readable video") == 1
     strict = load_recipe(

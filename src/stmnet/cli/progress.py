@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 SECONDS_BETWEEN_LINES = 60.0
 
 
-class ProgressOnStderr:
-    """A context manager; `show` after each piece of work."""
+class ProgressBar:
+    """A context manager; `show` after each piece of work. By default it is drawn on stderr."""
 
     def __init__(self, unit: str, console: Console | None = None) -> None:
         self._unit = unit
@@ -22,11 +22,11 @@ class ProgressOnStderr:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[details]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(unit, total=None)
+        self._task = self._bar.add_task(unit, total=None, details="")
         self._began = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -38,21 +38,47 @@ class ProgressOnStderr:
     ) -> None:
         self._bar.stop()
 
-    def show(self, done: int, total: int) -> None:
-        """`done` of `total` pieces are finished."""
-        self._bar.update(self._task, completed=done, total=total)
+    def show(
+        self,
+        done: int,
+        total: int,
+        *,
+        title: str = "",
+        details: str = "",
+        seconds_left: float | None = None,
+    ) -> None:
+        """`done` of `total` pieces are finished.
+
+        `title` stands before them, `details` behind them; `seconds_left` are by default those of
+        all pieces at the speed so far.
+        """
         now = time.monotonic()
-        if self._console.is_terminal or now - self._last_line < SECONDS_BETWEEN_LINES:
-            return
-        self._last_line = now
-        left = in_words((now - self._began) / done * (total - done))
-        self._console.print(f"{done:,} of {total:,} {self._unit}, about {left} left", style=None)
+        if seconds_left is None:
+            seconds_left = (now - self._began) / max(1, done) * (total - done)
+        left = f"about {format_seconds(seconds_left)} left"
+        if self._console.is_terminal:
+            self._bar.update(
+                self._task,
+                completed=done,
+                total=total,
+                description=title or self._unit,
+                details=f"{details}  {left}".strip(),
+            )
+        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            parts = (title, f"{done:,} of {total:,} {self._unit}", details, left)
+            self._console.print(", ".join(filter(None, parts)), style=None, soft_wrap=True)
 
 
-def in_words(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A length of time to the precision that an estimate deserves."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+# Until every verb says them so.
+ProgressOnStderr = ProgressBar
+in_words = format_seconds

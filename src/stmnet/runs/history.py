@@ -14,6 +14,7 @@ from stmnet.files import atomic_write
 class EpochRecord:
     """One epoch. Losses are cross-entropies in nats, accuracies in [0, 1].
 
+    `epoch` counts from 0, as Lightning does; what is shown of it counts from 1: `number`.
     `seconds` is the epoch's time with its validation, `clips_per_second` of training alone.
     `learning_rate` is the last step's, `train_correlation` the correlation loss of Twins Training.
     Logs of earlier versions do not have all of these.
@@ -29,6 +30,11 @@ class EpochRecord:
     clips_per_second: float | None = None
     train_correlation: float | None = None
 
+    @property
+    def number(self) -> int:
+        """The epoch as people count, from 1: on curves, in lines and in messages."""
+        return self.epoch + 1
+
 
 def append_history(path: Path, record: EpochRecord) -> None:
     """Add an epoch to the log. Raises `StmnetError` where it cannot be written."""
@@ -39,7 +45,8 @@ def append_history(path: Path, record: EpochRecord) -> None:
             unfinished.write_text(before + json.dumps(asdict(record)) + "\n", encoding="utf-8")
     except OSError as e:
         raise StmnetError(
-            f"{path}: cannot be written ({e.strerror}). Make room there, and go on with --resume."
+            f"{path}: cannot be written ({e.strerror}). Make room there, and go on with "
+            "resume=True."
         ) from e
 
 

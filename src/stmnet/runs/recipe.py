@@ -6,21 +6,39 @@ The defaults are the paper's (section 4.2), for Something-Something v2 with T = 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from stmnet.data.option_types import Crop, NumCropPositions, Sampling
 from stmnet.errors import RecipeError
 from stmnet.models.builder_options import nearest
 from stmnet.models.stm_options import migrate_options
+from stmnet.runs.number_types import (
+    ClassCount,
+    ClosedUnitInterval,
+    FiniteFloat,
+    HalfOpenUnitInterval,
+    Hue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    WholeNumber,
+)
+from stmnet.runs.packaged_recipes import find_recipe
+from stmnet.runs.recipe_values import (
+    explain_parser_error,
+    refuse_nulls,
+    validate_option,
+    with_plain_numbers,
+)
 from stmnet.runs.recipe_yaml import read_recipe_file
 
 BASE = "base"
@@ -37,8 +55,8 @@ class ModelRecipe:
     """
 
     name: str = "stm_resnet50"
-    num_classes: int | None = None
-    num_frames: int = 8
+    num_classes: ClassCount | None = None
+    num_frames: PositiveInt = 8
     pretrained: str | None = None
     options: dict[str, int | float | str | list[int]] = field(default_factory=dict)
 
@@ -47,7 +65,7 @@ class ModelRecipe:
 class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
-    `batch_size` is that of one step of the optimizer, over all processes and accumulated passes.
+    `batch_size` is that of one step of the optimizer, over all processes and micro-batches.
     `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`),
     `by_time` spreads frames over a clip's time where its rate varies, and `class_balanced` draws
     every class as often.
@@ -63,11 +81,11 @@ class DataRecipe:
     sampling: Sampling = "segments"
     by_time: bool = False
     class_balanced: bool = False
-    short_side: int = 256
-    crop_size: int = 224
-    batch_size: int = 64
-    num_workers: int = 8
-    max_unreadable: int = 10
+    short_side: PositiveInt = 256
+    crop_size: PositiveInt = 224
+    batch_size: PositiveInt = 64
+    num_workers: NonNegativeInt = 8
+    max_unreadable: NonNegativeInt = 10
 
 
 @dataclass
@@ -79,15 +97,15 @@ class AugmentationRecipe:
     """
 
     crop: Crop = "multi_scale"
-    scales: list[float] = field(default_factory=lambda: [1.0, 0.875, 0.75, 0.66])
+    scales: list[FiniteFloat] = field(default_factory=lambda: [1.0, 0.875, 0.75, 0.66])
     num_crop_positions: NumCropPositions = 13
-    short_sides: list[int] = field(default_factory=lambda: [256, 288, 320])
-    flip_probability: float = 0.5
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    hue: float = 0.0
-    grayscale_probability: float = 0.1
+    short_sides: list[WholeNumber] = field(default_factory=lambda: [256, 288, 320])
+    flip_probability: ClosedUnitInterval = 0.5
+    brightness: NonNegativeFloat = 0.2
+    contrast: NonNegativeFloat = 0.2
+    saturation: NonNegativeFloat = 0.2
+    hue: Hue = 0.0
+    grayscale_probability: ClosedUnitInterval = 0.1
 
 
 @dataclass
@@ -99,8 +117,8 @@ class TwinsRecipe:
     """
 
     enabled: bool = False
-    correlation_weight: float = 0.01
-    off_diagonal_weight: float = 0.0039
+    correlation_weight: NonNegativeFloat = 0.01
+    off_diagonal_weight: NonNegativeFloat = 0.0039
     batch: CorrelationBatch = "global"
 
 
@@ -111,22 +129,22 @@ class OptimizerRecipe:
     `warmup_epochs` raises it linearly from zero first.
     `learning_rate` is for steps of `reference_batch_size` clips, and is scaled to those of
     `data.batch_size`; without a reference it is used as it stands. A step adds up the gradients
-    of `accumulate` passes, and scales them down to a norm of `clip_gradient_norm`, where one is
-    given. `policy` "tsn" gives parts of the network rates and decays of their own
+    of `accumulate` micro-batches, and scales them down to a norm of `clip_gradient_norm`, where one
+    is given. `policy` "tsn" gives parts of the network rates and decays of their own
     (`stmnet.training.parameter_groups`). `class_weighted` weighs the cross-entropy by the inverse
     frequency of the classes.
     """
 
-    epochs: int = 70
-    learning_rate: float = 0.01
-    reference_batch_size: int | None = 64
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: PositiveInt = 70
+    learning_rate: PositiveFloat = 0.01
+    reference_batch_size: PositiveInt | None = 64
+    momentum: HalfOpenUnitInterval = 0.9
+    weight_decay: NonNegativeFloat = 5e-4
     schedule: Literal["steps", "cosine"] = "steps"
-    milestones: list[int] = field(default_factory=lambda: [30, 40, 60])
-    warmup_epochs: float = 0.0
-    accumulate: int = 1
-    clip_gradient_norm: float | None = None
+    milestones: list[PositiveInt] = field(default_factory=lambda: [30, 40, 60])
+    warmup_epochs: NonNegativeFloat = 0.0
+    accumulate: PositiveInt = 1
+    clip_gradient_norm: PositiveFloat | None = None
     policy: Literal["plain", "tsn"] = "plain"
     class_weighted: bool = False
 
@@ -146,10 +164,10 @@ class RunningRecipe:
     of batch norms over all GPUs.
     """
 
-    devices: int | None = None
-    nodes: int = 1
+    devices: PositiveInt | None = None
+    nodes: PositiveInt = 1
     sync_batch_norm: bool = False
-    checkpoint_minutes: float = 30.0
+    checkpoint_minutes: PositiveFloat = 30.0
 
 
 @dataclass
@@ -163,7 +181,7 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     running: RunningRecipe = field(default_factory=RunningRecipe)
     output: str = "runs/stmnet"
-    seed: int = 0
+    seed: Seed = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def to_yaml(self) -> str:
@@ -174,13 +192,14 @@ class Recipe:
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `--key value` or `--key=value` overrides (keys with dots).
 
-    A recipe may begin with `base: other.yaml`, a path from where it lies: it has all keys of that
+    `path` is a file, or the name of a recipe that comes with stmnet, as "own_folder". A recipe may
+    begin with `base: other.yaml`, a path from where it lies or such a name: it has all keys of that
     one, and those that it states itself win.
 
     Raises `RecipeError` for a file that cannot be read, a key that does not exist (naming the
-    nearest that does) and a value of the wrong type.
+    nearest that does), a value of the wrong type and a number out of its range.
     """
-    path = Path(path)
+    path = find_recipe(path)
     content = _read_with_bases(path, ())
     _check_keys(_override_keys(overrides), source="command line", known=known_keys())
     recipe = _parse(content, overrides, "command line" if overrides else str(path))
@@ -215,7 +234,7 @@ def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
         return content
     if not isinstance(base, str):
         raise RecipeError(f"{path}: base is {base!r}; give the path of one recipe.")
-    inherited = _read_with_bases(path.parent / base, (*heirs, path.resolve()))
+    inherited = _read_with_bases(find_recipe(base, path.parent), (*heirs, path.resolve()))
     return _merged(inherited, content)
 
 
@@ -228,29 +247,32 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any], overrides: Sequence[str], source: str) -> Recipe:
-    parser = _parser()
     try:
-        parsed = parser.parse_args(["--config", json.dumps(content), *overrides])
+        parsed = _parser().parse_args(["--config", json.dumps(content), *overrides])
     except Exception as e:  # jsonargparse raises ArgumentError, TypeError or ValueError by the case
-        # The parser names keys and types in its own way.
-        text = re.sub(r'Parser key "(.+?)":', r"\1:", " ".join(str(e).split()))
-        text = re.sub(r"<class '(.+?)'>", r"\1", text)
-        raise RecipeError(f"{source}: {text}") from e
+        raise RecipeError(explain_parser_error(e, source)) from e
+    return _instantiate(parsed, source)
+
+
+def validate_values(recipe: Recipe) -> Recipe:
+    """The recipe with every value of its field's type, also where it was built in Python.
+
+    Raises `RecipeError` for a value that cannot be, as `load_recipe` does.
+    """
+    try:
+        parsed = _parser().parse_object(asdict(recipe))
+    except Exception as e:
+        raise RecipeError(explain_parser_error(e, "recipe")) from e
+    return _instantiate(parsed, "recipe")
+
+
+def _instantiate(parsed: Namespace, source: str) -> Recipe:
     parsed.pop("config")
-    recipe = Recipe(**parser.instantiate(parsed))
-    _check_nulls(recipe, source)
-    return recipe
-
-
-def _check_nulls(part: Any, source: str, prefix: str = "") -> None:
-    """Raise `RecipeError` for a null that means nothing: the parser takes it for any key."""
-    kinds = get_type_hints(type(part))
-    for entry in fields(part):
-        value, key = getattr(part, entry.name), f"{prefix}{entry.name}"
-        if is_dataclass(value):
-            _check_nulls(value, source, f"{key}.")
-        elif value is None and NoneType not in get_args(kinds[entry.name]):
-            raise RecipeError(f"{source}: {key} is null. Give a value, or leave the key out.")
+    recipe = Recipe(**_parser().instantiate(parsed))
+    refuse_nulls(recipe, source)
+    for option, value in recipe.model.options.items():
+        validate_option(option, value)
+    return with_plain_numbers(recipe)
 
 
 @cache

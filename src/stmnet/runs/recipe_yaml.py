@@ -11,12 +11,25 @@ from stmnet.errors import RecipeError
 
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
+MAX_BYTES = 1_000_000
+"""No recipe is longer."""
+
 
 class StrictLoader(yaml.SafeLoader):
     """Refuses a key that is stated twice: of two sections of one name the first would be lost.
 
+    It refuses aliases, too: a few lines of them can stand for more values than any memory holds.
     Dates stay text, for a run may be called by one.
     """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise RecipeError(
+                f"{self.name}:{alias.start_mark.line + 1}: *{alias.anchor} is a YAML alias, which "
+                "a recipe cannot have. Write the values out."
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         stated: set[str] = set()
@@ -40,13 +53,19 @@ StrictLoader.yaml_implicit_resolvers = {
 def read_recipe_file(path: Path) -> dict[str, Any]:
     """The keys that a recipe states. Raises `RecipeError`."""
     try:
-        loader = StrictLoader(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise RecipeError(f"{path}: over 1 MB, and no recipe is. Give the path of a recipe.")
+        loader = StrictLoader(text.decode("utf-8"))
         loader.name = str(path)
         content = loader.get_single_data() or {}
     except OSError as e:
-        raise RecipeError(f"{path}: {e.strerror}. Give the path of a recipe (see recipes/).") from e
+        raise RecipeError(f"{path}: {e.strerror}. Give the path of a recipe.") from e
+    except RecursionError as e:
+        raise RecipeError(f"{path}: nested too deeply for a recipe. Write it flat.") from e
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise RecipeError(f"{path}: not valid YAML ({' '.join(str(e).split())}).") from e
     if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys, as those in recipes/ are.")
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, as seed: 3 is.")
     return content

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import ZipFile
 
 from stmnet.errors import CheckpointError, RecipeError
 from stmnet.models.weight_files import RUN_WEIGHTS
-from stmnet.models.weights import read_checkpoint_file
 from stmnet.runs.recipe import Recipe, load_recipe
 from stmnet.runs.run_files import (
     BEST_CHECKPOINT,
@@ -33,11 +32,17 @@ MAY_CHANGE = (
 """Keys that change nothing in what is learned; the data behind a new root must be the same."""
 
 
-class Resumption(NamedTuple):
-    """The checkpoint to go on from, and the lines to say before."""
+@dataclass(frozen=True)
+class Resumption:
+    """The checkpoint to go on from.
+
+    `changes` says what of the recipe is not as the run was started with, and `warnings` which
+    checkpoints are damaged.
+    """
 
     checkpoint: Path
-    notes: list[str]
+    changes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def holds_a_run(output: Path) -> bool:
@@ -66,10 +71,7 @@ def find_resumption(recipe: Recipe) -> Resumption:
     none, and `CheckpointError` where no checkpoint can be read.
     """
     output = Path(recipe.output)
-    if not can_resume(output):
-        remedy = "Set another output" if holds_a_run(output) else "Start without --resume"
-        raise RecipeError(f"{output / LAST_CHECKPOINT}: no checkpoint to resume. {remedy}.")
-    notes = compare_recipes(recipe, output / RECIPE)
+    changes = validate_resuming(recipe)
     damaged: list[str] = []
     steps: dict[Path, int] = {}
     for path in (output / name for name in CHECKPOINTS if (output / name).is_file()):
@@ -80,12 +82,27 @@ def find_resumption(recipe: Recipe) -> Resumption:
     if not steps:
         raise CheckpointError(f"{damaged[0]} No good one is beside it: start a new output.")
     newest = max(steps, key=lambda path: steps[path])
-    for message in damaged:
-        notes.append(f"warning: {message} Going on from {newest.name}, step {steps[newest]}.")
-    return Resumption(newest, notes)
+    warnings = (f"{why} Going on from {newest.name}, step {steps[newest]}." for why in damaged)
+    return Resumption(newest, changes, tuple(warnings))
+
+
+def validate_resuming(recipe: Recipe) -> tuple[str, ...]:
+    """A line on each change since the run was started, of those that may be.
+
+    Raises `RecipeError` where there is no checkpoint, or the run was started by a recipe that says
+    otherwise.
+    """
+    output = Path(recipe.output)
+    if not can_resume(output):
+        remedy = "Set another output" if holds_a_run(output) else "Start without resume=True"
+        raise RecipeError(f"{output / LAST_CHECKPOINT}: no checkpoint to resume. {remedy}.")
+    return compare_recipes(recipe, output / RECIPE)
 
 
 def _steps_of(path: Path) -> int:
+    # Here, not above: what is wrong with a recipe is said before torch is imported.
+    from stmnet.models.weights import read_checkpoint_file
+
     content = read_checkpoint_file(path)
     # torch reads flipped bits as weights; the archive's checksums know better.
     with ZipFile(path) as archive:
@@ -95,8 +112,8 @@ def _steps_of(path: Path) -> int:
     return steps
 
 
-def compare_recipes(recipe: Recipe, path: Path) -> list[str]:
-    """Compare with the recipe that the run was started by: the lines on what may change and did.
+def compare_recipes(recipe: Recipe, path: Path) -> tuple[str, ...]:
+    """Compare with the recipe that the run was started by: a line on each change that may be.
 
     Raises `RecipeError` naming the first value that may not.
     """
@@ -116,7 +133,7 @@ def compare_recipes(recipe: Recipe, path: Path) -> list[str]:
                 f"{now[key]}. Resume with the recipe as it was, or set another output."
             )
         notes.append(f"resuming with {key} {now[key]}, which was {was}")
-    return notes
+    return tuple(notes)
 
 
 def _values(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stmnet.errors import DatasetError
+from stmnet.errors import DatasetError, RecipeError
+from stmnet.runs.recipe_yaml import read_recipe_file
 
 HISTORY = "history.jsonl"
 RECIPE = "recipe.yaml"
 RUN = "run.json"
 SCORES = "scores"
+TENSORBOARD = "tensorboard"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
 PREVIOUS_CHECKPOINT = "previous.ckpt"
@@ -25,9 +25,8 @@ def data_of_run(run: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]
-        return dict(data)
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as e:
+        return dict(read_recipe_file(path)["data"])
+    except (KeyError, TypeError, ValueError, RecipeError) as e:
         raise DatasetError(
             f"{path}: not the recipe of a run. Put it back, or delete it, and give dataset and "
             "root."

@@ -1,92 +1,23 @@
-"""What is wrong with a recipe, said before any file is read."""
+"""Rules between the keys of a recipe; the range of each value stands on its field.
+
+Nothing here needs torch: what is wrong is said at once.
+"""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from stmnet.errors import RecipeError
-from stmnet.models.zoo import build_model
-from stmnet.runs.recipe import Recipe
-
-ALLOWED: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
-    (
-        "at least 0",
-        lambda value: value >= 0,
-        (
-            "data.num_workers",
-            "data.max_unreadable",
-            "augmentation.brightness",
-            "augmentation.contrast",
-            "augmentation.saturation",
-            "twins.correlation_weight",
-            "twins.off_diagonal_weight",
-            "optimizer.weight_decay",
-            "optimizer.warmup_epochs",
-        ),
-    ),
-    (
-        "above 0",
-        lambda value: value > 0,
-        (
-            "optimizer.learning_rate",
-            "optimizer.clip_gradient_norm",
-            "running.checkpoint_minutes",
-        ),
-    ),
-    (
-        "at least 1",
-        lambda value: value >= 1,
-        (
-            "model.num_frames",
-            "model.options.width",
-            "data.short_side",
-            "data.crop_size",
-            "data.batch_size",
-            "optimizer.epochs",
-            "optimizer.reference_batch_size",
-            "optimizer.milestones",
-            "optimizer.accumulate",
-            "running.devices",
-            "running.nodes",
-        ),
-    ),
-    ("at least 2", lambda value: value >= 2, ("model.num_classes",)),
-    (
-        "from 0 to 1",
-        lambda value: 0 <= value <= 1,
-        ("augmentation.flip_probability", "augmentation.grayscale_probability"),
-    ),
-    # Half a turn either way is every hue there is.
-    ("from 0 to 0.5", lambda value: 0 <= value <= 0.5, ("augmentation.hue",)),
-    # With a momentum of 1 steps grow without end; with all dropped there is nothing to learn from.
-    (
-        "from 0 up to, but not, 1",
-        lambda value: 0 <= value < 1,
-        ("optimizer.momentum", "model.options.dropout"),
-    ),
-    # NumPy takes no other.
-    ("from 0 to 4294967295", lambda value: 0 <= value < 2**32, ("seed",)),
-)
-"""What numbers must be, by their keys; in a list, each of them. All must be finite besides.
-
-Those that depend on others are `_check_views`'s.
-"""
-
-LARGEST = 2**31
-"""Whole numbers must be below it: what trains counts in 32 bits."""
+from stmnet.runs.recipe import Recipe, validate_values
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise `StmnetError` for what cannot work, before any file is read."""
-    _check_numbers(recipe)
-    _check_views(recipe)
+def validate_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with every value of its field's type, also where it was built in Python.
+
+    Raises `RecipeError` for what cannot work, before any file is read.
+    """
+    recipe = validate_values(recipe)
+    _validate_views(recipe)
     if recipe.optimizer.warmup_epochs >= recipe.optimizer.epochs:
         raise RecipeError(
             f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
@@ -97,12 +28,12 @@ def check_recipe(recipe: Recipe) -> None:
             "optimizer.class_weighted and data.class_balanced both make up for rare classes. "
             "Set one of them to false."
         )
-    clips_of_a_pass(recipe, world_size=1)
-    _check_output(recipe)
-    _check_network(recipe)
+    micro_batch_size(recipe, world_size=1)
+    _validate_output(recipe)
+    return recipe
 
 
-def _check_output(recipe: Recipe) -> None:
+def _validate_output(recipe: Recipe) -> None:
     try:
         output, root = Path(recipe.output).resolve(), Path(recipe.data.root).resolve()
         is_file = output.is_file()
@@ -120,24 +51,24 @@ def _check_output(recipe: Recipe) -> None:
         )
 
 
-def clips_of_a_pass(recipe: Recipe, *, world_size: int) -> int:
-    """How many clips each of `world_size` takes at once, where they share an effective batch.
+def micro_batch_size(recipe: Recipe, *, world_size: int) -> int:
+    """How many clips each of `world_size` processes takes at once of a step's batch.
 
-    Raises `RecipeError` where the batch cannot be shared out evenly.
+    Raises `RecipeError` where the batch cannot be divided evenly.
     """
     accumulate = recipe.optimizer.accumulate
-    num_shares = world_size * accumulate
-    if recipe.data.batch_size % num_shares:
+    num_parts = world_size * accumulate
+    if recipe.data.batch_size % num_parts:
         processes = f"{world_size} processes x " if world_size > 1 else ""
         raise RecipeError(
             f"data.batch_size {recipe.data.batch_size} cannot be shared by {processes}"
-            f"optimizer.accumulate {accumulate}. Take a multiple of {num_shares}, or other "
+            f"optimizer.accumulate {accumulate}. Take a multiple of {num_parts}, or other "
             "running.devices."
         )
-    return recipe.data.batch_size // num_shares
+    return recipe.data.batch_size // num_parts
 
 
-def check_num_classes(recipe: Recipe, num_classes: int) -> None:
+def validate_num_classes(recipe: Recipe, num_classes: int) -> None:
     """Raise `RecipeError` where the data's labels are not as stated, or leave nothing to tell."""
     if num_classes < 2:
         raise RecipeError(
@@ -148,34 +79,11 @@ def check_num_classes(recipe: Recipe, num_classes: int) -> None:
         raise RecipeError(
             f"model.num_classes is {recipe.model.num_classes}, and {recipe.data.dataset} in "
             f"{recipe.data.root} has {num_classes} labels. Correct one of them, or set "
-            "--model.num_classes null."
+            "model.num_classes to null."
         )
 
 
-def _check_numbers(recipe: Recipe) -> None:
-    for key, value in _numbers(asdict(recipe)):
-        if not -math.inf < value < math.inf:
-            raise RecipeError(f"{key} is {value}; it must be a finite number.")
-        for words, is_allowed, keys in ALLOWED:
-            if key in keys and not is_allowed(value):
-                raise RecipeError(f"{key} is {value}; it must be {words}.")
-        if isinstance(value, int) and value >= LARGEST and key != "seed":
-            raise RecipeError(f"{key} is {value}; it must be below {LARGEST}.")
-
-
-def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in a value of a recipe, with its key."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _numbers(inner, f"{key}.{name}" if key else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _numbers(inner, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield key, value
-
-
-def _check_views(recipe: Recipe) -> None:
+def _validate_views(recipe: Recipe) -> None:
     augmentation, data = recipe.augmentation, recipe.data
     if augmentation.crop == "scale_jitter":
         if min(augmentation.short_sides, default=0) < data.crop_size:
@@ -192,25 +100,3 @@ def _check_views(recipe: Recipe) -> None:
             f"data.short_side ({data.short_side}) must be at least data.crop_size "
             f"({data.crop_size})."
         )
-
-
-def _check_network(recipe: Recipe) -> None:
-    """Build the network and show it one clip, on a device that computes nothing."""
-    model, size = recipe.model, recipe.data.crop_size
-    options: dict[str, Any] = model.options
-    # torch warns of empty tensors, and then fails on them: one line is enough.
-    quietly = warnings.catch_warnings(action="ignore")
-    with torch.device("meta"), torch.no_grad(), quietly:
-        try:
-            network = build_model(
-                model.name,
-                num_classes=model.num_classes or 2,
-                num_frames=model.num_frames,
-                **options,
-            )
-            network.eval()(torch.empty(1, model.num_frames, 3, size, size))
-        except (ArithmeticError, LookupError, RuntimeError, ValueError) as e:
-            raise RecipeError(
-                f"{model.name} cannot take {model.num_frames} frames of {size} x {size} pixels "
-                f"with the options {options} ({' '.join(str(e).split())})."
-            ) from e

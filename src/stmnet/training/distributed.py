@@ -1,7 +1,8 @@
-"""How many processes train together, who started them, and which one speaks."""
+"""How many processes train together, what started them, and which one logs."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,25 +41,30 @@ def place(running: RunningRecipe) -> Placement:
     if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
         devices = int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
         nodes = int(os.environ.get("SLURM_NNODES", "1"))
-        # Its own requeueing saves where --resume does not look.
+        # Its own requeueing saves where resuming does not look.
         return Placement(devices, nodes, SLURMEnvironment(auto_requeue=False))
     if running.nodes > 1 and "MASTER_ADDR" not in os.environ:  # each would wait for the others
         raise RecipeError(
             f"running.nodes is {running.nodes}, and nothing says where the others are. Start with "
-            "torchrun or SLURM (docs/training.md), or set running.nodes to 1."
+            "torchrun or SLURM, which set MASTER_ADDR, or set running.nodes to 1."
         )
     all_there_are: int | Literal["auto"] = "auto" if torch.cuda.is_available() else 1
     return Placement(running.devices or all_there_are, running.nodes, LightningEnvironment())
 
 
-@rank_zero_only
-def say(line: str) -> None:
-    """Print a line, in one of the processes only."""
-    print(line, flush=True)
+def rank_zero_logger(name: str) -> logging.Logger:
+    """The logger of this name, which is silent in all processes but the first."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_is_of_rank_zero)
+    return logger
+
+
+def _is_of_rank_zero(record: logging.LogRecord) -> bool:
+    return is_rank_zero()
 
 
 def is_rank_zero() -> bool:
-    """Whether this process writes files and prints; so does one that trains by itself."""
+    """Whether this process writes files and logs; so does one that trains by itself."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 

@@ -1,22 +1,20 @@
-"""Writes the log of a run while it is trained, and shows how far it is."""
+"""Writes the log of a run while it is trained, and reports how far it is."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from stmnet.runs.history import EpochRecord, append_history
-from stmnet.training.distributed import say
 from stmnet.training.module import ActionModule
+from stmnet.training.progress import OnProgress, Split, TrainingProgress
 
-PASSES_A_POINT = 10
-"""After so many passes, TensorBoard gets a point, and the progress bar another speed.
+MICRO_BATCHES_PER_POINT = 10
+"""After so many micro-batches TensorBoard gets a point, and progress is measured anew.
 
 Or after an epoch's last, where it has fewer.
 """
@@ -43,15 +41,19 @@ class Stopwatch:
 
 
 class HistoryLog(Callback):
-    """Appends an `EpochRecord` to `path` after every epoch, and prints it in a line.
+    """Appends an `EpochRecord` to `path` after every epoch.
 
     TensorBoard gets the same, and points in between. A resumed epoch has the time of both runs.
+    `on_progress` is called in the first process after every step, every batch of the validation
+    and every epoch.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_progress: OnProgress | None = None) -> None:
         self.path = path
-        self.clips_per_second: float | None = None
-        self.time_left: timedelta | None = None
+        self._on_progress = on_progress
+        self._means: dict[str, float] = {}
+        self._clips_per_second: float | None = None
+        self._seconds_left: float | None = None
         self._learning_rate = 0.0
         self._training = Stopwatch()
         self._validation = Stopwatch()
@@ -70,33 +72,70 @@ class HistoryLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        num_passes = min(PASSES_A_POINT, int(trainer.num_training_batches))
-        if (batch_idx + 1) % num_passes == 0 and trainer.is_global_zero:
-            self._add_point(trainer, _trained(pl_module), num_passes=batch_idx + 1)
+        num_done, num_batches = batch_idx + 1, int(trainer.num_training_batches)
+        if num_done % min(MICRO_BATCHES_PER_POINT, num_batches) == 0 and trainer.is_global_zero:
+            self._add_point(trainer, _trained(pl_module), num_done=num_done)
+        if num_done % (accumulate := trainer.accumulate_grad_batches) == 0:
+            self._report(trainer, "train", num_done // accumulate, num_batches // accumulate)
 
-    def _add_point(self, trainer: Trainer, module: ActionModule, *, num_passes: int) -> None:
+    def _add_point(self, trainer: Trainer, module: ActionModule, *, num_done: int) -> None:
         point = (module.training_means.num_clips, self._training.seconds)
         num_clips, seconds = (now - before for now, before in zip(point, self._point, strict=True))
         self._point = point
-        self.clips_per_second = num_clips / seconds
+        self._means = module.training_means.compute()
+        self._clips_per_second = num_clips / seconds
         epochs_left = _num_epochs(trainer) - trainer.current_epoch
-        clips_left = point[0] * (epochs_left * trainer.num_training_batches / num_passes - 1)
+        clips_left = point[0] * (epochs_left * trainer.num_training_batches / num_done - 1)
         seconds_left = clips_left * seconds / max(1.0, num_clips)
-        self.time_left = timedelta(
-            seconds=round(seconds_left + epochs_left * self._validation_seconds)
-        )
+        self._seconds_left = seconds_left + epochs_left * self._validation_seconds
         if trainer.logger is not None:
             shown = {name: float(value) for name, value in module.last_shown.items()}
             rates = {
                 "learning_rate": self._learning_rate,
-                "clips_per_second": self.clips_per_second,
+                "clips_per_second": self._clips_per_second,
             }
             points = {f"step/{name}": value for name, value in (shown | rates).items()}
             trainer.logger.log_metrics(points, step=trainer.global_step)
 
+    def _report(
+        self,
+        trainer: Trainer,
+        split: Split,
+        step: int,
+        num_steps: int,
+        record: EpochRecord | None = None,
+    ) -> None:
+        if self._on_progress is None or not trainer.is_global_zero:
+            return
+        self._on_progress(
+            TrainingProgress(
+                epoch=trainer.current_epoch + 1,
+                num_epochs=_num_epochs(trainer),
+                step=step,
+                num_steps=num_steps,
+                split=split,
+                loss=self._means.get("loss"),
+                top1=self._means.get("top1"),
+                clips_per_second=self._clips_per_second,
+                seconds_left=self._seconds_left,
+                record=record,
+            )
+        )
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training.stop()
         self._validation.start()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._report(trainer, "validation", batch_idx + 1, int(trainer.num_val_batches[0]))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation.stop()
@@ -129,7 +168,10 @@ class HistoryLog(Callback):
             del values["epoch"]
             points = {f"epoch/{name}": value for name, value in values.items() if value is not None}
             trainer.logger.log_metrics(points, step=trainer.global_step)
-        say(in_words(record, num_epochs=_num_epochs(trainer)))
+        self._means = trained
+        num_steps = int(trainer.num_training_batches) // trainer.accumulate_grad_batches
+        self._report(trainer, "train", num_steps, num_steps, record)
+        self._means = {}
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -142,38 +184,6 @@ class HistoryLog(Callback):
         self._training = Stopwatch(state_dict["training_seconds"])
         self._validation = Stopwatch(state_dict["validation_seconds"])
         self._learning_rate = state_dict["learning_rate"]
-
-
-class TrainingProgressBar(RichProgressBar):
-    """A bar with the epoch's loss and accuracy so far, the speed, and the time left of the run."""
-
-    def __init__(self, log: HistoryLog) -> None:
-        super().__init__()
-        self.history = log
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        means = _trained(pl_module).training_means.compute()
-        shown = {}
-        if means:
-            shown = {"loss": f"{means['loss']:.3f}", "top-1": f"{means['top1']:.1%}"}
-        if self.history.clips_per_second is not None:
-            shown["clips/s"] = f"{self.history.clips_per_second:.1f}"
-        if self.history.time_left is not None:
-            shown["left"] = str(self.history.time_left)
-        return shown
-
-
-def in_words(record: EpochRecord, *, num_epochs: int) -> str:
-    """An epoch as the line that is printed of it."""
-    correlation = record.train_correlation
-    parts = [
-        f"epoch {record.epoch + 1}/{num_epochs}",
-        f"loss {record.train_loss:.3f}  top-1 {record.train_top1:.1%}",
-        *([] if correlation is None else [f"correlation loss {correlation:.2f}"]),
-        f"validation loss {record.validation_loss:.3f}  top-1 {record.validation_top1:.1%}",
-        f"{record.seconds:.0f} s",
-    ]
-    return "  ".join(parts)
 
 
 def _trained(module: LightningModule) -> ActionModule:

@@ -54,7 +54,7 @@ class ClassificationObjective(nn.Module):
         num_views = len(logits)
         logits, targets = _exact(logits.flatten(0, 1)), labels.repeat(num_views)
         summed = F.cross_entropy(logits, targets, self.class_weights, reduction="sum")
-        # Scores that are no numbers would all count as the first class.
+        # NaN scores would all count as the first class.
         is_right = (logits.argmax(dim=1) == targets) & logits.isfinite().all(dim=1)
         num_targets = summed.new_tensor(len(targets))
         sums = _sum_over_processes(torch.stack([num_targets, summed.detach(), is_right.sum()]))
@@ -93,7 +93,7 @@ class CorrelationLoss(nn.Module):
 class TwinsObjective(ClassificationObjective):
     """L = (L_cls^A + L_cls^B) / 2 + lambda L_cor (Eq. 10); `correlation_weight` is lambda.
 
-    Where gradients of several passes are accumulated, C is of the clips of one pass.
+    Where gradients of several micro-batches are accumulated, C is of the clips of each.
     """
 
     def __init__(

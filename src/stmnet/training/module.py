@@ -21,12 +21,14 @@ from stmnet.runs.recipe import OptimizerRecipe
 from stmnet.training.distributed import (
     broadcast_from_rank_zero,
     gather_all,
-    say,
+    rank_zero_logger,
     world_size,
 )
 from stmnet.training.losses import ClassificationObjective
-from stmnet.training.means import RunningMeans
 from stmnet.training.parameter_groups import parameter_groups
+from stmnet.training.running_means import RunningMeans
+
+logger = rank_zero_logger(__name__)
 
 
 def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
@@ -126,8 +128,8 @@ class ActionModule(LightningModule):
         # Before a checkpoint is written of weights that nothing can be learned from any more.
         if not all(parameter.isfinite().all() for parameter in self.parameters()):
             raise StmnetError(
-                f"training diverged in epoch {self.current_epoch + 1}: its weights are no numbers. "
-                "Set another output, and a lower optimizer.learning_rate or "
+                f"training diverged in epoch {self.current_epoch + 1}: its weights are NaN or "
+                "infinite. Set another output, and a lower optimizer.learning_rate or "
                 "optimizer.clip_gradient_norm."
             )
         # Since the last step's forward, each process has moved its batch norms by its own clips.
@@ -150,7 +152,7 @@ class ActionModule(LightningModule):
         self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 
     def _report_clips(self, split: str, batch: Batch) -> None:
-        """Say once what is wrong with a clip, and count those that cannot be read."""
+        """Warn once of what is wrong with a clip, and count those that cannot be read."""
         unreadable, remarks = list(batch.unreadable.items()), list(batch.remarks)
         if world_size() > 1 and self.trainer.strategy.reduce_boolean_decision(
             bool(unreadable or remarks), all=False
@@ -174,7 +176,7 @@ class ActionModule(LightningModule):
     def _warn_once(self, line: str) -> None:
         if line not in self._warnings:
             self._warnings.add(line)
-            say(f"warning: {line}")
+            logger.warning(line)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         recipe = self.optimizer_recipe

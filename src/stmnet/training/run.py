@@ -3,163 +3,142 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
-from stmnet.data.augmentation import Augmentation
-from stmnet.data.clip_datasets import EvaluationClips, Sample, TrainingClips
-from stmnet.data.loaders import TrainingLoader, end_workers, evaluation_loader
-from stmnet.data.preprocessing import Preprocessing
+from stmnet.data.clip_datasets import Sample
+from stmnet.data.loaders import end_workers
 from stmnet.data.samplers import ProcessRank
-from stmnet.datasets.clip_list import ClipList
-from stmnet.datasets.splits import read_split
-from stmnet.errors import CheckpointError, RecipeError, Stopped
+from stmnet.errors import CheckpointError
 from stmnet.files import atomic_write
 from stmnet.models.weight_files import RUN_WEIGHTS
-from stmnet.models.zoo import build_model
 from stmnet.profiling.machine import describe_machine
-from stmnet.recognizer import ModelConfig, load
+from stmnet.recognizer import load
 from stmnet.runs.provenance import describe_run, read_run, write_run
-from stmnet.runs.recipe import DataRecipe, OptimizerRecipe, Recipe
-from stmnet.runs.resuming import can_resume, find_resumption, holds_a_run
+from stmnet.runs.recipe import OptimizerRecipe, Recipe
+from stmnet.runs.resuming import Resumption, find_resumption
 from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, RECIPE
-from stmnet.runs.run_folder import cannot_write, lock_run_folder
-from stmnet.runs.validate_recipe import check_num_classes, check_recipe, clips_of_a_pass
-from stmnet.training.distributed import is_rank_zero, leave_process_group, say
-from stmnet.training.losses import (
-    ClassificationObjective,
-    CorrelationLoss,
-    TwinsObjective,
-    class_weights_of,
-)
+from stmnet.runs.run_folder import cannot_write, lock_run_folder, validate_run_folder
+from stmnet.runs.validate_network import validate_network
+from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
+from stmnet.training.build import make_module, make_validation_loader, read_list
+from stmnet.training.distributed import is_rank_zero, leave_process_group, rank_zero_logger
 from stmnet.training.module import ActionModule
+from stmnet.training.progress import OnProgress
+from stmnet.training.signals import stopped_by_signals
 from stmnet.training.trainer import cores_shared_with, make_trainer, quiet_lightning
 
-__all__ = ["BEST_CHECKPOINT", "LAST_CHECKPOINT", "RUN_WEIGHTS", "train"]
+logger = rank_zero_logger(__name__)
 
 
-def train(recipe: Recipe, *, resume: bool = False) -> Path:
+def train(recipe: Recipe, *, resume: bool = False, on_progress: OnProgress | None = None) -> Path:
     """Train by a recipe and return the run's folder.
 
     It holds the weights of the best validation epoch (model.safetensors), the best and the last
     checkpoints, history.jsonl, TensorBoard's logs, the recipe with its defaults written out, and
     run.json, which says what the run was made of. `resume` goes on from the newest checkpoint.
+    `on_progress` is told how far the run is, after every step and every epoch.
 
-    Of several processes each calls this, and the first writes the files.
+    Of several processes each calls this; the first writes the files, logs and calls `on_progress`.
 
     Raises `StmnetError` for what the user can mend, before anything is trained, and `Stopped`
     where a signal ended the run.
     """
+    recipe, resumption = validate(recipe, resume=resume)
+    run = build(recipe, resumption, on_progress)
     output = Path(recipe.output)
-    check_recipe(recipe)
-    if holds_a_run(output) and not resume:
-        remedy = "Go on with --resume, or set" if can_resume(output) else "Set"
-        raise RecipeError(f"{output}: holds a run already. {remedy} another output.")
-    resumption = find_resumption(recipe) if resume else None
-    with quiet_lightning():
-        trainer = make_trainer(recipe, output)
-    clips_of_a_pass(recipe, world_size=trainer.world_size)
-    for line in resumption.notes if resumption else ():
-        say(line)
-    seed_everything(recipe.seed, verbose=False)
-
-    training_list = read_list(recipe.data, "train")
-    validation_list = read_list(recipe.data, "validation")
-    check_num_classes(recipe, len(training_list.label_names))
-    described = describe_run(
-        recipe,
-        {"train": training_list, "validation": validation_list},
-        world_size=trainer.world_size,
-        machine=asdict(describe_machine()),
-        before=read_run(output) if resume else None,
-    )
-    module = make_module(
-        recipe,
-        training_list,
-        described,
-        process=ProcessRank(trainer.global_rank, trainer.world_size),
-    )
-    validation_loader = evaluation_loader(
-        EvaluationClips(validation_list, module.config.preprocessing),
-        batch_size=recipe.data.batch_size // recipe.optimizer.accumulate,
-        num_workers=recipe.data.num_workers,
-        pin_memory=torch.cuda.is_available(),
-        process=ProcessRank(trainer.global_rank, trainer.world_size),
-    )
-    say(learning_rate_in_words(recipe.optimizer, recipe.data.batch_size))
-    if recipe.data.num_workers > (num_cores := os.cpu_count() or 1):
-        say(
-            f"warning: data.num_workers is {recipe.data.num_workers}, and here are {num_cores} "
-            "cores. Fewer may be quicker, and take less memory."
-        )
-
     with lock_run_folder(output) if is_rank_zero() else nullcontext():
         if is_rank_zero():
-            try:
-                with atomic_write(output / RECIPE) as unfinished:
-                    unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
-                write_run(output, described)
-            except OSError as e:
-                raise cannot_write(output, e) from e
-        _fit(
-            trainer,
-            module,
-            validation_loader,
-            num_workers=recipe.data.num_workers,
-            checkpoint=resumption.checkpoint if resumption else None,
-        )
+            save_description(output, recipe, run.description)
+        fit(run, resumption)
         if is_rank_zero():
-            _keep_best(output)
+            save_best(output)
     return output
 
 
-def _fit(
-    trainer: Trainer,
-    module: ActionModule,
-    validation_loader: DataLoader[Sample],
-    *,
-    num_workers: int,
-    checkpoint: Path | None,
-) -> None:
-    on_interrupt = signal.getsignal(signal.SIGINT)
+def validate(recipe: Recipe, *, resume: bool) -> tuple[Recipe, Resumption | None]:
+    """The recipe as `validate_recipe` gives it, and the checkpoint that the run goes on from."""
+    recipe = validate_recipe(recipe)
+    validate_run_folder(recipe, resume=resume)
+    validate_network(recipe)
+    return recipe, find_resumption(recipe) if resume else None
+
+
+class Run(NamedTuple):
+    """What a run is made of."""
+
+    trainer: Trainer
+    module: ActionModule
+    validation_loader: DataLoader[Sample]
+    num_workers: int
+    description: dict[str, Any]
+
+
+def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress | None) -> Run:
+    """Make all that trains, and log what the user should know of it."""
+    with quiet_lightning():
+        trainer = make_trainer(recipe, on_progress)
+    process = ProcessRank(trainer.global_rank, trainer.world_size)
+    micro_batch_size(recipe, world_size=process.world_size)
+    _log_resumption(resumption)
+    seed_everything(recipe.seed, verbose=False)
+    training_list = read_list(recipe.data, "train")
+    validation_list = read_list(recipe.data, "validation")
+    validate_num_classes(recipe, len(training_list.label_names))
+    description = describe_run(
+        recipe,
+        {"train": training_list, "validation": validation_list},
+        world_size=process.world_size,
+        machine=asdict(describe_machine()),
+        before=read_run(Path(recipe.output)) if resumption else None,
+    )
+    module = make_module(recipe, training_list, description, process=process)
+    validation_loader = make_validation_loader(
+        recipe, validation_list, module.config.preprocessing, process=process
+    )
+    logger.info(learning_rate_rule(recipe.optimizer, recipe.data.batch_size))
+    num_workers, num_cores = recipe.data.num_workers, os.cpu_count() or 1
+    if num_workers > num_cores:
+        logger.warning(
+            f"data.num_workers is {num_workers}, and here are {num_cores} cores. Fewer may be "
+            "quicker, and take less memory."
+        )
+    return Run(trainer, module, validation_loader, num_workers, description)
+
+
+def fit(run: Run, resumption: Resumption | None) -> None:
+    """Train to the end, or until a signal ends it."""
     try:
-        with quiet_lightning(), cores_shared_with(num_workers):
-            trainer.fit(
-                module,
-                module.training_loader,
-                validation_loader,
-                ckpt_path=None if checkpoint is None else str(checkpoint),
+        with stopped_by_signals(), quiet_lightning(), cores_shared_with(run.num_workers):
+            run.trainer.fit(
+                run.module,
+                run.module.training_loader,
+                run.validation_loader,
+                ckpt_path=None if resumption is None else str(resumption.checkpoint),
                 weights_only=True,
             )
-    except SystemExit as e:
-        # By this Lightning ends where Ctrl-C comes before its training, or a second time.
-        if isinstance(e.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        # And by this, which says that all went well, where SIGTERM comes right before it.
-        if isinstance(e, SIGTERMException):
-            raise SystemExit(128 + signal.SIGTERM) from None
-        raise
-    except Stopped as stop:
-        leave_process_group()
-        if not is_rank_zero():
-            raise SystemExit(128 + stop.signal_number) from None
-        raise
     finally:
-        for loader in (module.training_loader, validation_loader):
+        for loader in (run.module.training_loader, run.validation_loader):
             end_workers(loader)
-        signal.signal(signal.SIGINT, on_interrupt)
     leave_process_group()
 
 
-def _keep_best(output: Path) -> None:
+def save_description(output: Path, recipe: Recipe, description: dict[str, Any]) -> None:
+    """Write the recipe and what the run is made of into its folder."""
+    try:
+        with atomic_write(output / RECIPE) as unfinished:
+            unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+        write_run(output, description)
+    except OSError as e:
+        raise cannot_write(output, e) from e
+
+
+def save_best(output: Path) -> None:
     """Write the weights of the best epoch."""
     try:
         best = load(output / BEST_CHECKPOINT)
@@ -171,94 +150,20 @@ def _keep_best(output: Path) -> None:
     try:
         best.save(output / RUN_WEIGHTS)
     except CheckpointError as e:
-        raise CheckpointError(f"{e} The checkpoints are whole: go on with --resume.") from e
+        raise CheckpointError(f"{e} The checkpoints are whole: go on with resume=True.") from e
 
 
-def read_list(data: DataRecipe, split: str) -> ClipList:
-    """Read a split by the recipe, and print how many of its clips are left out, if any are."""
-    clip_list = read_split(
-        data.dataset, data.root, split, allow_missing=data.allow_missing, exclude=data.exclude
-    )
-    if left_out := clip_list.left_out():
-        say(f"{split}: {left_out}")
-    return clip_list
+def _log_resumption(resumption: Resumption | None) -> None:
+    if resumption is None:
+        return
+    for change in resumption.changes:
+        logger.info(change)
+    for warning in resumption.warnings:
+        logger.warning(warning)
 
 
-def make_config(recipe: Recipe, clip_list: ClipList) -> ModelConfig:
-    """The config of the network that `recipe` trains on `clip_list`."""
-    return ModelConfig(
-        model=recipe.model.name,
-        label_names=clip_list.label_names,
-        preprocessing=Preprocessing(
-            num_frames=recipe.model.num_frames,
-            short_side=recipe.data.short_side,
-            crop_size=recipe.data.crop_size,
-            by_time=recipe.data.by_time,
-        ),
-        options=recipe.model.options,
-    )
-
-
-def make_module(
-    recipe: Recipe, clip_list: ClipList, described: dict[str, Any], *, process: ProcessRank
-) -> ActionModule:
-    """The network that `recipe` trains on `clip_list`, with all that belongs to its training."""
-    config = make_config(recipe, clip_list)
-    network = build_model(
-        config.model,
-        num_classes=len(config.label_names),
-        num_frames=config.preprocessing.num_frames,
-        pretrained=recipe.model.pretrained,
-        **config.options,
-    )
-    training_loader = TrainingLoader(
-        TrainingClips(
-            clip_list,
-            config.preprocessing,
-            Augmentation(**asdict(recipe.augmentation)),
-            sampling=recipe.data.sampling,
-            seed=recipe.seed,
-            num_views=2 if recipe.twins.enabled else 1,
-        ),
-        batch_size=recipe.data.batch_size,
-        num_workers=recipe.data.num_workers,
-        class_balanced=recipe.data.class_balanced,
-        pin_memory=torch.cuda.is_available(),
-        process=process,
-        num_micro_batches=recipe.optimizer.accumulate,
-    )
-    return ActionModule(
-        network,
-        config,
-        recipe.optimizer,
-        objective=make_objective(recipe, clip_list),
-        learning_rate=recipe.optimizer.learning_rate_for(recipe.data.batch_size),
-        training_loader=training_loader,
-        max_unreadable=recipe.data.max_unreadable,
-        seed=recipe.seed,
-        described=described,
-    )
-
-
-def make_objective(recipe: Recipe, clip_list: ClipList) -> ClassificationObjective:
-    """What training makes small, by the recipe."""
-    class_weights = None
-    if recipe.optimizer.class_weighted:
-        labels = torch.tensor([clip.label for clip in clip_list.clips])
-        class_weights = class_weights_of(labels, len(clip_list.label_names))
-    if not recipe.twins.enabled:
-        return ClassificationObjective(class_weights)
-    return TwinsObjective(
-        CorrelationLoss(
-            off_diagonal_weight=recipe.twins.off_diagonal_weight, batch=recipe.twins.batch
-        ),
-        correlation_weight=recipe.twins.correlation_weight,
-        class_weights=class_weights,
-    )
-
-
-def learning_rate_in_words(optimizer: OptimizerRecipe, batch_size: int) -> str:
-    """The rule by which the learning rate follows the batch, as a line."""
+def learning_rate_rule(optimizer: OptimizerRecipe, batch_size: int) -> str:
+    """The line on how the learning rate follows from the batch size."""
     rate = f"learning rate {optimizer.learning_rate_for(batch_size):g}"
     if optimizer.reference_batch_size is None:
         return f"{rate}, not scaled to the {batch_size} clips of a step"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,29 +14,24 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from stmnet.errors import RecipeError
 from stmnet.runs.recipe import Recipe
-from stmnet.runs.run_files import BEST_CHECKPOINT, HISTORY, LAST_CHECKPOINT
-from stmnet.training.checkpoint import (
-    AtomicCheckpointIO,
-    MovableCheckpoint,
-    SaveAndStop,
-)
+from stmnet.runs.run_files import BEST_CHECKPOINT, HISTORY, LAST_CHECKPOINT, TENSORBOARD
+from stmnet.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 from stmnet.training.distributed import place
-from stmnet.training.history_log import HistoryLog, TrainingProgressBar
+from stmnet.training.history_log import HistoryLog
+from stmnet.training.progress import OnProgress
+from stmnet.training.signals import SaveAndStop
 
 
-def make_trainer(recipe: Recipe, output: Path) -> Trainer:
-    """The trainer with this run's processes, checkpoints, logs and progress bar.
+def make_trainer(recipe: Recipe, on_progress: OnProgress | None = None) -> Trainer:
+    """The trainer with this run's processes, checkpoints and logs.
 
     Raises `RecipeError` for what this machine cannot do.
     """
-    _check_machine(recipe)
+    _validate_machine(recipe)
     placement = place(recipe.running)
-    # In a log file a progress bar is noise; the line that HistoryLog prints an epoch is enough.
-    on_terminal = sys.stdout.isatty()
-    log = HistoryLog(output / HISTORY)
+    output = Path(recipe.output)
     callbacks: list[Callback] = [
-        *([TrainingProgressBar(log)] if on_terminal else []),
-        log,
+        HistoryLog(output / HISTORY, on_progress),
         MovableCheckpoint(
             output,
             filename=Path(BEST_CHECKPOINT).stem,
@@ -61,15 +55,15 @@ def make_trainer(recipe: Recipe, output: Path) -> Trainer:
         gradient_clip_val=recipe.optimizer.clip_gradient_norm,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), placement.environment],
-        logger=TensorBoardLogger(str(output), name="tensorboard", version=""),
+        logger=TensorBoardLogger(str(output), name=TENSORBOARD, version=""),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=on_terminal,
+        enable_progress_bar=False,
     )
 
 
-def _check_machine(recipe: Recipe) -> None:
+def _validate_machine(recipe: Recipe) -> None:
     if torch.cuda.is_available():
         return
     if recipe.precision == "16-mixed":
