@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from stmnet.training.means import RunningMeans
 from torch import nn
 
 from stmnet.data.clip_datasets import Batch
@@ -20,10 +17,10 @@ from stmnet.errors import VideoError
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import ModelConfig
 from stmnet.runs.recipe import OptimizerRecipe
-from stmnet.training.history_log import HistoryLog, TrainingProgressBar
 from stmnet.training.losses import ClassificationObjective, CorrelationLoss, TwinsObjective
 from stmnet.training.module import ActionModule, learning_rate_factor
 from stmnet.training.parameter_groups import parameter_groups
+from stmnet.training.running_means import RunningMeans
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_a_batch_without_clips_gives_every_parameter_a_gradient_of_zero(num_view
 
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")
-def test_a_clip_is_counted_once_whatever_is_said_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clip_is_counted_once_whatever_is_said_of_it(caplog: pytest.LogCaptureFixture) -> None:
     module = small_module(1, ClassificationObjective())
     module.max_unreadable = 2
 
@@ -160,7 +157,7 @@ def test_a_clip_is_counted_once_whatever_is_said_of_it(capsys: pytest.CaptureFix
     # A folder of frames is read anew every epoch, and has several broken images.
     see(module.training_step, {3: "jump/1.jpg: broken"})
     see(module.training_step, {3: "jump/2.jpg: broken"})
-    assert capsys.readouterr().out == "warning: left out jump/1.jpg: broken\n"
+    assert caplog.messages == ["left out jump/1.jpg: broken"]
     # Two clips of one recording are two clips, and one line.
     see(module.validation_step, {3: "jump/1.jpg: broken"})
     assert capsys.readouterr().out == ""
@@ -221,17 +218,3 @@ def test_the_policy_of_tsn_is_what_its_line_does() -> None:
     assert (weights["lr"], biases["lr"], biases["weight_decay"]) == pytest.approx((0.1, 0.2, 0))
     (everything,) = parameter_groups(network, OptimizerRecipe(), 0.1)
     assert len(everything["params"]) == len(list(network.parameters()))
-
-
-def test_the_bar_shows_loss_accuracy_speed_and_the_time_left(tmp_path: Path) -> None:
-    module = small_module(1, ClassificationObjective())
-    log = HistoryLog(tmp_path / "history.jsonl")
-    bar = TrainingProgressBar(log)
-    assert bar.get_metrics(None, module) == {}
-    for loss, top1 in [(2.0, 0.25), (1.0, 0.75)]:
-        module.training_means.add(
-            torch.tensor(8.0), loss=torch.tensor(loss), top1=torch.tensor(top1)
-        )
-    log.clips_per_second, log.time_left = 12.34, timedelta(seconds=3723)
-    shown = {"loss": "1.500", "top-1": "50.0%", "clips/s": "12.3", "left": "1:02:03"}
-    assert bar.get_metrics(None, module) == shown

@@ -28,6 +28,7 @@ from stmnet.runs.provenance import commit_of
 from stmnet.runs.recipe import OptimizerRecipe, load_recipe
 from stmnet.training.history_log import HistoryLog
 from stmnet.training.module import ActionModule
+from stmnet.training.progress import TrainingProgress
 from stmnet.training.run import learning_rate_rule, train
 from tests.conftest import STMNET, printed_as_utf8
 
@@ -61,10 +62,16 @@ def arguments(folder: Path, output: str, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(folder: Path) -> Path:
+def reports() -> list[TrainingProgress]:
+    """What the run that nothing disturbed reported, once it is finished."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path, reports: list[TrainingProgress]) -> Path:
     """A run that nothing disturbed."""
     recipe_path, *overrides = arguments(folder, "finished")
-    return train(load_recipe(recipe_path, overrides))
+    return train(load_recipe(recipe_path, overrides), on_progress=reports.append)
 
 
 def signal_handlers() -> list[object]:
@@ -101,6 +108,30 @@ def test_what_a_run_leaves(finished: Path) -> None:
     checkpoint = torch.load(finished / "best.ckpt", weights_only=True)
     assert history[checkpoint["epoch"]].validation_top1 == best
     assert load_recipe(finished / "recipe.yaml").model.options == {"width": 8, "dropout": 0.5}
+
+
+def test_progress_is_reported_after_every_step(
+    finished: Path, reports: list[TrainingProgress]
+) -> None:
+    history = read_history(finished / "history.jsonl")
+    assert [report.record for report in reports if report.record is not None] == list(history)
+    for epoch in (1, 2):
+        of_epoch = [report for report in reports if report.epoch == epoch]
+        steps = [report.step for report in of_epoch if report.split == "train"]
+        # The last one again, with the epoch's record, after the validation.
+        assert steps == [*range(1, STEPS_PER_EPOCH + 1), STEPS_PER_EPOCH]
+        validation = [report for report in of_epoch if report.split == "validation"]
+        assert [report.step for report in validation] == [1, 2]
+        assert {(report.num_epochs, report.num_steps) for report in validation} == {(2, 2)}
+        end = of_epoch[-1]
+        assert (end.loss, end.top1) == (end.record.train_loss, end.record.train_top1)
+    assert [report.loss for report in reports[:9]] == [None] * 9
+    measured = reports[9]
+    assert measured.loss > 0
+    assert measured.clips_per_second > 0
+    # 14 steps of 24 are to come.
+    seconds = 14 * 8 / measured.clips_per_second
+    assert measured.seconds_left == pytest.approx(seconds)
 
 
 def test_the_curves_of_the_page_are_drawn_again_from_the_log_alone(
@@ -279,9 +310,7 @@ def test_killed_outright_leaves_a_checkpoint_to_go_on_from(folder: Path, finishe
 
 def test_a_finished_or_foreign_run_is_not_overwritten(folder: Path, finished: Path) -> None:
     recipe_path, *overrides = arguments(folder, "finished")
-    with pytest.raises(
-        RecipeError, match="holds a run already. Go on with resume=True, or set another"
-    ):
+    with pytest.raises(RecipeError, match="holds a run already. Go on with resume=True"):
         train(load_recipe(recipe_path, overrides))
     with pytest.raises(RecipeError, match="with optimizer.learning_rate 0.05, .* now says 9"):
         train(load_recipe(recipe_path, [*overrides, "--optimizer.learning_rate=9"]), resume=True)

@@ -92,6 +92,7 @@ def run_demo(out: Path, *, seed: int) -> DemoOutcome:
 
 
 def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
+    from stmnet.cli.train import shown_progress
     from stmnet.models.weight_files import RUN_WEIGHTS
     from stmnet.runs.recipe import load_recipe
     from stmnet.runs.resuming import resumes_or_starts_over
@@ -103,4 +104,5 @@ def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     )
     if (output / RUN_WEIGHTS).is_file():
         return output
-    return train(recipe, resume=resumes_or_starts_over(output))
+    with shown_progress() as on_progress:
+        return train(recipe, resume=resumes_or_starts_over(output), on_progress=on_progress)
