@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint weights clean
+.PHONY: demo test lint docs weights clean
 
 demo: $(INSTALLED)  ## See STM read motion where a network without time cannot.
 	$(BIN)/stmnet demo
@@ -17,11 +17,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(INSTALLED)  ## Build the site of docs/ into site/; a warning is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 weights: $(INSTALLED)  ## Train the weights that come with the package, and render its samples.
 	$(BIN)/python scripts/make_weights.py
 
 clean:  ## Remove what the commands above made.
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache demo runs
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache demo runs site
 
 $(INSTALLED): requirements.lock pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv

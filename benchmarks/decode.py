@@ -212,7 +212,7 @@ def main() -> None:
             "by_kind": geometric_means(kinds),
             "files_like_these": drawn,
         }
-        page = arguments.docs / "data.md"
+        page = arguments.docs / "benchmarks" / "decode.md"
         save_json(
             arguments.docs / "figures" / "decode.json", "python benchmarks/decode.py", content
         )

@@ -7,7 +7,7 @@ but for the encoder's default interval of 250. Speed is that of opening a file a
 segment frames with stmnet, relative to plain PyAV (decode from the start to the last wanted frame)
 on the video as it is. One process on one core, the files take turns, medians of CPU time.
 
-`--docs` writes the JSON and the figure there, and the table into data.md.
+`--docs` writes the JSON and the figure there, and the table into benchmarks/prepared_files.md.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main() -> None:
         command = f"python benchmarks/intervals.py {video.name}"
         save_json(figures / "key_frame_interval.json", command, content)
         save_figure(figures / "key_frame_interval.svg", draw(points, chosen))
-        put_table(arguments.docs / "data.md", "intervals.py", table)
+        put_table(arguments.docs / "benchmarks" / "prepared_files.md", "intervals.py", table)
 
 
 def measure(video: Path, files: dict[int, Path], rounds: int) -> tuple[float, dict[int, float]]:

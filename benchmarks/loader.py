@@ -98,7 +98,7 @@ def main() -> None:
             "two_views_over_one": two_over_one,
         }
         save_json(arguments.docs / "figures" / "loader.json", COMMAND, content)
-        put_table(arguments.docs / "data.md", "loader.py", table)
+        put_table(arguments.docs / "benchmarks" / "loader.md", "loader.py", table)
 
 
 def measure(clip_list: ClipList, rounds: int) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ Measured in turn in every round, for every batch size and every mode (eager or c
 dtype): STM-50, TSN-50, TSM-50 and TEA-50 with 8 frames, ECO-Full with 16, I3D-50 with 32. Shown
 are videos per second (medians) and STM-50's speed over each (medians of the rounds' ratios), with
 the target where there is one and * where it is missed. With --docs, JSON goes to figures/ and the
-table of the README is made from it; --add keeps what the JSON has of other modes, batch sizes and
+table of its page is made from it; --add keeps what the JSON has of other modes, batch sizes and
 networks (a ratio is always of one run).
 """
 
@@ -102,9 +102,9 @@ def main() -> None:
             known = json.loads(path.read_text(encoding="utf-8"))["rows"]
             measured = {key_of(row): row for row in known} | measured
         save_json(path, COMMAND, facts | {"rows": list(measured.values())})
-        readme = arguments.docs.parent / "README.md"
+        page = arguments.docs / "benchmarks" / "networks.md"
         if arguments.device == "cpu":
-            put_table(readme, "networks.py", as_table(list(measured.values())))
+            put_table(page, "networks.py", as_table(list(measured.values())))
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--docs", type=Path, help="write the JSON and the table of speed.md here")
+    parser.add_argument("--docs", type=Path, help="write the JSON and the table of its page here")
     arguments = parser.parse_args()
     keep_freed_memory()  # as `stmnet` does
 
@@ -60,7 +60,7 @@ def main() -> None:
     if arguments.docs:
         content = facts | {"milliseconds": milliseconds}
         save_json(arguments.docs / "figures" / "operators.json", COMMAND, content)
-        put_table(arguments.docs / "speed.md", "operators.py", table)
+        put_table(arguments.docs / "benchmarks" / "operators.md", "operators.py", table)
 
 
 def measure(dtype: torch.dtype, rounds: int) -> dict[str, float]:

@@ -78,7 +78,7 @@ def main() -> None:
     print(table, end="")
     if arguments.docs:
         save_json(arguments.docs / "figures" / "optimize.json", COMMAND, facts | {"rows": rows})
-        put_table(arguments.docs / "speed.md", "optimize.py", table)
+        put_table(arguments.docs / "benchmarks" / "optimize.md", "optimize.py", table)
 
 
 def calibrated_network() -> nn.Module:

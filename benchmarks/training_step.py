@@ -11,7 +11,7 @@ keep: on the CPU the most that was resident in three steps, less what was before
 counts what the libraries use as work space, too, and the momentum; not Python, torch and the
 weights, which would only bring the ratio nearer to one. Freed memory goes back to the system at
 once there (MALLOC_MMAP_THRESHOLD_). On a GPU it is what torch's allocator had given out at most,
-counted in the same way. With --docs, JSON goes to figures/ and the table into speed.md.
+counted in the same way. With --docs, JSON goes to figures/ and the table into its page.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def main() -> None:
         path = arguments.docs / "figures" / f"training_step_{arguments.device}.json"
         save_json(path, COMMAND, facts | {"target": TARGET, "rows": rows})
         put_table(
-            arguments.docs / "speed.md", f"training_step.py {arguments.device}", in_lines(rows)
+            arguments.docs / "benchmarks" / "training_step.md",
+            f"training_step.py {arguments.device}",
+            in_lines(rows),
         )
 
 

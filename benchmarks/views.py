@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from pages import save_json
+from pages import put_table, save_json
 
 from stmnet.data.evaluation_views import choose_clips
 from stmnet.data.preprocessing import Preprocessing
@@ -35,23 +35,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--docs", type=Path, help="write the JSON in its figures/ here")
+    parser.add_argument("--docs", type=Path, help="write the JSON and the table here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
     measured = measure(arguments.videos, arguments.rounds)
-    print("| | frames decoded for | center view | 30 views | 30 views over 30 center reads |")
-    print("|---|---|---|---|---|")
-    for each in measured:
-        print(
-            f"| {each['video']} | {each['frames']} | {each['center_ms']:.1f} ms "
-            f"| {each['views_ms']:.1f} ms | {each['ratio']:.3f} |"
-        )
+    table = as_table(measured)
+    print(table)
     content = {"rounds": arguments.rounds, "views": str(PLAN), "videos": measured}
     if arguments.docs:
         save_json(arguments.docs / "figures" / "views.json", COMMAND, content)
+        put_table(arguments.docs / "benchmarks" / "views.md", "views.py", table)
     else:
         print(json.dumps(content))
+
+
+def as_table(measured: list[dict[str, str | int | float]]) -> str:
+    """A row a video, in Markdown."""
+    rows = [
+        f"| `{each['video']}` | {each['frames']} | {each['center_ms']:.1f} ms "
+        f"| {each['views_ms']:.1f} ms | {each['ratio']:.3f} |"
+        for each in measured
+    ]
+    head = "| file | frames decoded | center view | 30 views | over 30 center reads |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows]) + "\n"
 
 
 def measure(videos: list[Path], rounds: int) -> list[dict[str, str | int | float]]:

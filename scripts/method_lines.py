@@ -1,4 +1,4 @@
-"""Write into docs/method.md at which lines the names stand that it points at.
+"""Write into docs/paper/method.md at which lines the names stand that it points at.
 
     python scripts/method_lines.py
 
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "method.md"
+PAGE = ROOT / "docs" / "paper" / "method.md"
 REFERENCE = re.compile(r"`(?P<file>src/[^`:]+\.py)(?P<line>:\d+)?` `(?P<name>[\w.]+)`")
 
 

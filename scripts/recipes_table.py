@@ -1,4 +1,4 @@
-"""Count what the published recipes cost, and write the tables of docs/recipes.md.
+"""Count what the published recipes cost, and write the tables of docs/paper/recipes.md.
 
     python scripts/recipes_table.py
 
@@ -22,7 +22,7 @@ from stmnet.profiling.complexity import measure
 from stmnet.runs.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "recipes.md"
+PAGE = ROOT / "docs" / "paper" / "recipes.md"
 
 SUSTAINED_FLOPS = 10e12
 """Assumed, not measured: what one GPU computes in a second, over a whole training run."""
@@ -49,7 +49,9 @@ class Published:
     @property
     def text_with_cost(self) -> str:
         """The file's text, with the hours that were counted now."""
-        cost = f"# Cost:   {in_words(self.gpu_hours)} GPU hours by arithmetic (docs/recipes.md)"
+        cost = (
+            f"# Cost:   {in_words(self.gpu_hours)} GPU hours by arithmetic (docs/paper/recipes.md)"
+        )
         return re.sub(r"^# Cost: .*$", cost, self.text, count=1, flags=re.MULTILINE)
 
 

@@ -11,8 +11,8 @@ reverse order.
 
 Settings stand in this file: those of recipes/own_folder.yaml but for epochs, size, learning rate,
 policy and bfloat16. They were chosen on training groups held out and on two other labels, after
-two earlier settings were seen on UCF's test clips (docs/studies.md). Tested are the weights of the
-last epoch.
+two earlier settings were seen on UCF's test clips (docs/studies/few_clips.md). Tested are the
+weights of the last epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stmnet.curation.prepare import prepare
-from stmnet.data.evaluation_views import CENTER
+from stmnet.data.view_plan import CENTER
 from stmnet.datasets.class_folders import Row, parse_segments
 from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.lists import read_text
@@ -63,8 +63,9 @@ QUICK = ("--data.num_workers", "1", "--precision", "bf16-mixed")
 
 # ---- UCF ----
 
-# Chosen on groups of the training list: docs/studies.md says how. At higher rates the trunk learns
-# so few clips by heart. With a fitted classifier there is less to learn, by gentler steps.
+# Chosen on groups of the training list: docs/studies/few_clips.md says how. At higher rates the
+# trunk learns so few clips by heart. With a fitted classifier there is less to learn, by gentler
+# steps.
 UCF_SETTINGS = (
     *("--optimizer.epochs", "8", "--optimizer.learning_rate", "0.0003"),
     *("--optimizer.policy", "tsn", *QUICK),
@@ -175,7 +176,7 @@ def ucf_table(clips: dict[str, list[Any]], outcomes: Sequence[Outcome]) -> str:
 # ---- the room ----
 
 ROOM_LABELS = ("sitdown", "standup")
-# Tried on two other labels, "walk" and "falling": docs/studies.md has the figures.
+# Tried on two other labels, "walk" and "falling": docs/studies/sitting_standing.md has the figures.
 ROOM_SETTINGS = (
     *("--optimizer.epochs", "8", "--optimizer.learning_rate", "0.001"),
     *("--optimizer.policy", "tsn"),
@@ -311,6 +312,7 @@ def answers(outcomes: Sequence[Outcome], shown: str) -> Tensor:
     return torch.tensor([by_seed[seed] for seed in sorted(by_seed)])
 
 
+PAGES = {"ucf": "few_clips.md", "room": "sitting_standing.md"}
 STUDIES = {
     "ucf": (prepare_ucf, ucf_runs, test_on_ucf, ucf_clips, ucf_table),
     "room": (prepare_room, room_runs, test_on_room, room_clips, room_table),
@@ -339,7 +341,7 @@ def main() -> None:
     text = f"{make_table(clips, shown)}\n{where_and_when(shown, planned)}"
     if not arguments.pages:
         record(name, f"python -m studies.real_video {name}", clips, outcomes)
-    put_table(ROOT / "docs" / "studies.md", f"studies.real_video {name}", text)
+    put_table(ROOT / "docs" / "studies" / PAGES[name], f"studies.real_video {name}", text)
 
 
 if __name__ == "__main__":

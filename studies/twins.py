@@ -137,7 +137,7 @@ def main() -> None:
     lambdas = lambda_table(clips, shown)
     if not arguments.pages:
         record(NAME, COMMAND, clips, outcomes)
-    page = ROOT / "docs" / "results.md"
+    page = ROOT / "docs" / "studies" / "twins.md"
     put_table(page, "studies.twins", schemes)
     put_table(page, "studies.twins lambda", lambdas)
 

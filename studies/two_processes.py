@@ -99,7 +99,7 @@ def main() -> None:
     text = f"{processes_table(clips, shown)}\n{where_and_when(shown, planned)}"
     if not arguments.pages:
         record(NAME, COMMAND, clips, outcomes)
-    put_table(ROOT / "docs" / "studies.md", "studies.two_processes", text)
+    put_table(ROOT / "docs" / "studies" / "two_processes.md", "studies.two_processes", text)
 
 
 if __name__ == "__main__":

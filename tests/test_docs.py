@@ -12,12 +12,13 @@ import pytest
 from stmnet.models.stm_options import STMOptions
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+METHOD = ROOT / "docs" / "paper" / "method.md"
 REFERENCE = re.compile(r"`(src/\S+\.py):(\d+)` `([\w.]+)`")
 
 
 def test_the_method_page_names_the_lines_where_things_stand() -> None:
-    references = REFERENCE.findall((ROOT / "docs" / "method.md").read_text())
+    references = REFERENCE.findall(METHOD.read_text())
     assert len(references) >= 60
     for file, line, name in references:
         stated = (ROOT / file).read_text().splitlines()[int(line) - 1]
@@ -28,7 +29,7 @@ def test_the_method_page_names_the_lines_where_things_stand() -> None:
 
 
 def test_the_method_page_names_every_option_of_stm() -> None:
-    text = (ROOT / "docs" / "method.md").read_text()
+    text = METHOD.read_text()
     for option in fields(STMOptions):
         assert f"`{option.name}: " in text, option.name
         for value in get_args(get_type_hints(STMOptions)[option.name]):
@@ -36,7 +37,7 @@ def test_the_method_page_names_every_option_of_stm() -> None:
                 assert value in text, f"{option.name}: {value}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

@@ -1,4 +1,4 @@
-"""A user's own folder, as docs/quickstart.md has it: bad clips among good ones, train, predict."""
+"""A user's own folder (docs/tutorials/own_clips.md): bad clips among good ones, train, predict."""
 
 from __future__ import annotations
 

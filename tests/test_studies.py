@@ -199,10 +199,10 @@ class Study:
 
 
 PAGES = {
-    "twins": ("results.md", ("studies.twins", "studies.twins lambda")),
-    "two_processes": ("studies.md", ("studies.two_processes",)),
-    "ucf": ("studies.md", ("studies.real_video ucf",)),
-    "room": ("studies.md", ("studies.real_video room",)),
+    "twins": ("studies/twins.md", ("studies.twins", "studies.twins lambda")),
+    "two_processes": ("studies/two_processes.md", ("studies.two_processes",)),
+    "ucf": ("studies/few_clips.md", ("studies.real_video ucf",)),
+    "room": ("studies/sitting_standing.md", ("studies.real_video room",)),
 }
 
 
@@ -227,7 +227,7 @@ def made_up(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study
         monkeypatch.setattr(module, "test_clips", lambda _: clips(), raising=False)
         planned = module.planned_runs(work)
     page, marks = PAGES[name]
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "studies").mkdir(parents=True)
     text = "".join(f"<!-- {mark}: table -->\n<!-- {mark}: end -->\n" for mark in marks)
     (tmp_path / "docs" / page).write_text(text)
     monkeypatch.setattr(module, "ROOT", tmp_path)

@@ -14,9 +14,9 @@ def keep_freed_memory() -> None:
     """Have this process, and those forked from it, keep what they free for what they need next.
 
     Else the large pieces of feature maps go back to the system at every step, and it clears each
-    page of them before it lends them again (docs/speed.md has what that costs). From this call on
-    a process holds its peak until it ends. What other threads than the first one make lies apart:
-    they keep nothing.
+    page of them before it lends them again (docs/benchmarks/networks.md has what that costs). From
+    this call on a process holds its peak until it ends. What other threads than the first one make
+    lies apart: they keep nothing.
     """
     libc = glibc()
     if libc is not None:

@@ -41,6 +41,12 @@ def first_block_features(recognizer: Recognizer, clip: Clip, label: str) -> Feat
     """
     preprocessing = recognizer.config.preprocessing
     frames = preprocessing.center_view(read_center(clip, preprocessing))
+    cstm, cmm = first_block_maps(recognizer, frames)
+    return FeatureExample(clip=clip, label=label, frames=frames, cstm=cstm, cmm=cmm)
+
+
+def first_block_maps(recognizer: Recognizer, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean magnitudes of the first CSTM's and CMM's output: (T, 3, H, W) uint8 -> (T, h, w)."""
     cstm = _first(recognizer.network, CSTM)
     cmm = _first(recognizer.network, CMM)
     seen: dict[nn.Module, Tensor] = {}
@@ -56,7 +62,7 @@ def first_block_features(recognizer: Recognizer, clip: Clip, label: str) -> Feat
     finally:
         for hook in hooks:
             hook.remove()
-    return FeatureExample(clip=clip, label=label, frames=frames, cstm=seen[cstm], cmm=seen[cmm])
+    return seen[cstm], seen[cmm]
 
 
 def _first(network: nn.Module, kind: type[nn.Module]) -> nn.Module:

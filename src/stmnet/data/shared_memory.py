@@ -1,7 +1,7 @@
 """Memory in which a loader's workers hand frames to the trainer, used again batch after batch.
 
 torch makes such memory new for every batch, and the system clears each of its pages, which takes
-several times as long as to copy the frames (docs/data.md has what it costs).
+several times as long as to copy the frames (docs/benchmarks/loader.md has what it costs).
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
     if not labels:
         raise DatasetError(
             f"{root / below}: neither folders of classes nor a CSV list there. Set data.root to "
-            "the folder of the data set (docs/data.md says what it holds)."
+            "the folder of the data set (docs/reference/datasets.md says what it holds)."
         )
     for label in labels:
         folder = root / below / label
@@ -282,6 +282,7 @@ def _part(parts: Mapping[str, list[Row]], split: str, root: Path) -> list[Row]:
     other = {"validation": "test", "test": "validation"}.get(split, split)
     if split not in parts and other not in parts:
         raise DatasetError(
-            f"{root}: no {split} part, only {' and '.join(parts)}. Add it (docs/data.md says how)."
+            f"{root}: no {split} part, only {' and '.join(parts)}. "
+            "Add it (docs/reference/datasets.md says how)."
         )
     return parts[split] if split in parts else parts[other]

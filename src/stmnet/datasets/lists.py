@@ -124,7 +124,7 @@ def need_list(root: Path, names: Sequence[str], *, folders: Sequence[str] = LIST
     if path is None:
         raise DatasetError(
             f"{root}: no {names[0]} there. Set data.root to the folder of the data set "
-            "(docs/data.md says what it holds)."
+            "(docs/reference/datasets.md says what it holds)."
         )
     return path
 

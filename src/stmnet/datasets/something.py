@@ -37,8 +37,8 @@ from stmnet.datasets.lists import (
 from stmnet.datasets.videos import first_folder, place
 from stmnet.errors import DatasetError
 
-# By name: ids differ between v1's published orders and v2's (see docs/data.md). Four more labels
-# contain "left" or "right" and stay as they are.
+# By name: ids differ between v1's published orders and v2's (see docs/reference/datasets.md).
+# Four more labels contain "left" or "right" and stay as they are.
 MIRRORED = {
     "Pulling something from left to right": "Pulling something from right to left",
     "Pulling something from right to left": "Pulling something from left to right",

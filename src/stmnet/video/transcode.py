@@ -1,7 +1,8 @@
 """Make a video small and quick to read at random: short side 256, a key frame every few.
 
 A reader that wants one frame decodes from the key frame before it. Published videos have one every
-hundred frames or so; `docs/data.md` has what a shorter interval costs and gains.
+hundred frames or so; `docs/benchmarks/prepared_files.md` has what a shorter interval costs
+and gains.
 
 Nothing here imports torch: every process that transcodes loads this module.
 """
