@@ -14,30 +14,14 @@ from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import Batch, EvaluationClips, TrainingClips
 from stmnet.data.loaders import TrainingLoader, collate, evaluation_loader
 from stmnet.data.preprocessing import Preprocessing
-from stmnet.data.reading import read_clip
-from stmnet.data.samplers import SINGLE_PROCESS, EpochSampler, ProcessRank, RankBatches
-from stmnet.data.sampling import (
-    random_dense_indices,
-    random_segment_indices,
-    random_segment_indices_without_tail,
-    seeded_generator,
-)
+from stmnet.data.samplers import SINGLE_PROCESS, ProcessRank
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.errors import DatasetError
 from stmnet.runs.recipe import AugmentationRecipe
-from stmnet.video.reader import VideoFile
-from tests.conftest import VideoWriter, decode_all
-from tests.data.statistics import assert_drawn_from
+from tests.conftest import decode_all
 
 PREPROCESSING = Preprocessing(num_frames=4, short_side=36, crop_size=32)
 AUGMENTATION = Augmentation(**asdict(AugmentationRecipe()))
-
-
-@pytest.fixture
-def clip_list(make_video: VideoWriter) -> ClipList:
-    videos = [make_video(f"{i}.mp4", num_frames=6 + 3 * i) for i in range(7)]
-    clips = tuple(Clip(video, label=i % 2) for i, video in enumerate(videos))
-    return ClipList(clips, ("left", "right"), {"left": "right", "right": "left"})
 
 
 def training_loader(
@@ -119,52 +103,6 @@ def test_after_a_whole_epoch_the_next_one_follows(clip_list: ClipList) -> None:
     assert_same(expected, list(resumed))
 
 
-def test_a_training_sample_is_frames_of_its_own_video_in_order(clip_list: ClipList) -> None:
-    clips = TrainingClips(
-        clip_list,
-        Preprocessing(num_frames=4, short_side=72, crop_size=72),
-        AUGMENTATION,
-        sampling="segments",
-        seed=0,
-    )
-    clips.view = torch.nn.Identity()
-    clips.view.forward = lambda frames, label: (frames, label)
-    video = torch.from_numpy(decode_all(clip_list.clips[5].video)).permute(0, 3, 1, 2)
-    frames = clips[0, 5].frames
-    positions = [int((video == frame).all(dim=(1, 2, 3)).nonzero()[0]) for frame in frames]
-    assert positions == sorted(positions)
-    assert len(set(positions)) == 4
-
-
-def test_two_views_are_distortions_of_frames_decoded_once(
-    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    num_reads = 0
-
-    def counting(*arguments: object, **options: object) -> torch.Tensor:
-        nonlocal num_reads
-        num_reads += 1
-        return read_clip(*arguments, **options)
-
-    monkeypatch.setattr("stmnet.data.clip_datasets.read_clip", counting)
-    clips = TrainingClips(
-        clip_list, PREPROCESSING, AUGMENTATION, sampling="segments", seed=1, num_views=2
-    )
-    batch = collate([clips[0, index] for index in range(7)])
-    assert num_reads == 7
-    assert batch.frames.shape == (7, 2, 4, 3, 32, 32)
-    assert batch.frames.dtype == torch.uint8
-    assert batch.labels.shape == (7,)
-    assert not any(torch.equal(first, second) for first, second in batch.frames)
-    assert batch.colors.shape == (7, 2, 3, 6)
-    assert not any(torch.equal(first, second) for first, second in batch.colors)
-    # Undistorted, both views are the same frames.
-    clips.view.crop = torch.nn.Identity()
-    for index in range(7):
-        frames = clips[0, index].frames
-        assert torch.equal(frames[0], frames[1])
-
-
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_batch_holds_its_samples_whatever_lies_last_in_memory(
     clip_list: ClipList, num_workers: int
@@ -182,50 +120,6 @@ def test_a_batch_holds_its_samples_whatever_lies_last_in_memory(
         assert torch.equal(frames, sample.frames)
         assert torch.equal(colors, sample.colors)
         assert label == sample.label
-
-
-def test_colors_are_drawn_after_the_crop_and_the_flip(clip_list: ClipList) -> None:
-    # Frames and labels of a seed do not hang on whether there are colors at all.
-    plain = AugmentationRecipe(
-        brightness=0.0, contrast=0.0, saturation=0.0, grayscale_probability=0.0
-    )
-    for num_views in (1, 2):
-        both = [
-            TrainingClips(
-                clip_list, PREPROCESSING, augmentation, sampling="segments", seed=1,
-                num_views=num_views,
-            )
-            for augmentation in (AUGMENTATION, Augmentation(**asdict(plain)))
-        ]  # fmt: skip
-        for index in range(7):
-            colored, uncolored = (clips[3, index] for clips in both)
-            assert uncolored.colors is None
-            assert torch.equal(colored.frames, uncolored.frames)
-            assert colored.label == uncolored.label
-
-
-def test_the_sampling_goes_by_its_name(
-    clip_list: ClipList, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[int]] = []
-
-    def record(_: VideoFile, indices: list[int], *, square_pixels: bool) -> torch.Tensor:
-        asked.append(indices)
-        return torch.zeros(len(indices), 3, 36, 36, dtype=torch.uint8)
-
-    monkeypatch.setattr(VideoFile, "read", record)
-    expected = []
-    for name, draw in [
-        ("segments", random_segment_indices),
-        ("segments_without_tail", random_segment_indices_without_tail),
-        ("dense", random_dense_indices),
-    ]:
-        clips = TrainingClips(clip_list, PREPROCESSING, AUGMENTATION, sampling=name, seed=5)
-        assert clips[2, 3].frames is not None
-        # The fourth video has 15 frames.
-        expected.append(draw(15, 4, seeded_generator(5, 2, 3)))
-    assert asked == expected
-    assert len({tuple(indices) for indices in asked}) == 3
 
 
 def test_evaluation_takes_the_middle_frames_in_the_list_order(clip_list: ClipList) -> None:
@@ -262,37 +156,6 @@ def test_fewer_clips_than_a_batch_is_an_error(clip_list: ClipList) -> None:
         training_loader(clip_list, batch_size=8)
 
 
-@pytest.mark.parametrize(("world_size", "num_micro_batches"), [(1, 2), (2, 1), (2, 2), (4, 1)])
-def test_a_step_has_the_same_clips_whoever_trains(world_size: int, num_micro_batches: int) -> None:
-    def lists_of(process: ProcessRank, num_micro_batches: int) -> list[list[tuple[int, int]]]:
-        sampler = EpochSampler([0] * 11, seed=4)
-        sampler.set_epoch(2)
-        return list(
-            RankBatches(
-                sampler,
-                batch_size=4,
-                process=process,
-                num_micro_batches=num_micro_batches,
-                drop_last=True,
-            )
-        )
-
-    steps = lists_of(SINGLE_PROCESS, 1)
-    assert [len(step) for step in steps] == [4, 4]
-    shares = [
-        lists_of(ProcessRank(rank, world_size), num_micro_batches) for rank in range(world_size)
-    ]
-    for number, step in enumerate(steps):
-        numbers = range(number * num_micro_batches, (number + 1) * num_micro_batches)
-        together = [clip for index in numbers for share in shares for clip in share[index]]
-        assert together == step
-
-
-def test_a_step_that_cannot_be_shared_is_an_error() -> None:
-    with pytest.raises(ValueError, match="a batch of 4 clips has no 3 equal parts"):
-        RankBatches(range(9), batch_size=4, process=ProcessRank(0, 3), drop_last=True)
-
-
 def test_every_process_has_as_many_batches_and_no_clip_comes_twice(clip_list: ClipList) -> None:
     clips = EvaluationClips(clip_list, PREPROCESSING)
     shares = [
@@ -324,28 +187,6 @@ def test_an_epoch_is_taken_up_by_another_number_of_processes(clip_list: ClipList
     in_halves.load_state_dict({"epoch": 3, "num_batches_trained": 2})
     first, second, *_ = in_halves
     assert torch.equal(whole[1].frames, torch.cat([first.frames, second.frames]))
-
-
-def test_class_balanced_draws_every_class_as_often() -> None:
-    labels = [0] * 90 + [1] * 9 + [2]
-    sampler = EpochSampler(labels, seed=3, class_balanced=True)
-    drawn: list[int] = []
-    for epoch in range(60):
-        sampler.set_epoch(epoch)
-        indices = [index for _, index in sampler]
-        assert len(indices) == 100
-        drawn += indices
-    assert_drawn_from([labels[index] for index in drawn], {0: 1 / 3, 1: 1 / 3, 2: 1 / 3})
-    assert_drawn_from([index for index in drawn if index < 90], dict.fromkeys(range(90), 1 / 90))
-
-
-def test_class_balanced_resumes_in_mid_epoch_with_the_same_draws() -> None:
-    whole = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
-    whole.set_epoch(2)
-    rest = EpochSampler([0, 0, 0, 1], seed=5, class_balanced=True)
-    rest.set_epoch(2)
-    rest.num_clips_done = 3
-    assert list(rest) == list(whole)[3:]
 
 
 def test_a_loader_that_is_still_held_lets_python_end(clip_list: ClipList, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from stmnet.data.preprocessing import Preprocessing
-from stmnet.data.reading import read_center, read_clip
+from stmnet.data.reading import read_center, read_clip, read_clips
 from stmnet.datasets.clip_list import Clip
 from stmnet.errors import VideoError
 from stmnet.video.frames import read_frames
+from stmnet.video.reader import VideoFile
 from tests.conftest import VideoWriter, decode_all
 from tests.video.test_exactness import encode
 
@@ -93,3 +94,31 @@ def test_a_cut_video_is_sampled_from_what_is_there(make_video: VideoWriter, tmp_
     expected = torch.from_numpy(decode_all(whole)).permute(0, 3, 1, 2)[last]
     # The last frame may be cut in its own middle: its upper part is whole.
     assert torch.equal(frames[0, :, :4], expected[:, :4])
+
+
+def test_each_frame_is_decoded_once(
+    make_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = make_video("long.mp4", num_frames=50)
+    asked: list[list[int]] = []
+    read = VideoFile.read
+
+    def count(self: VideoFile, indices: list[int], **options: bool) -> torch.Tensor:
+        asked.append(list(indices))
+        return read(self, indices, **options)
+
+    monkeypatch.setattr(VideoFile, "read", count)
+    chosen = [[3, 20, 20], [4, 5, 49], [3, 4, 20]]
+    frames, members = read_clips(Clip(video, 0, 0, 50), lambda num_frames: chosen)
+    assert asked == [[3, 4, 5, 20, 49]]
+    everything = torch.from_numpy(decode_all(video)).permute(0, 3, 1, 2)
+    for clip, indices in zip(members, chosen, strict=True):
+        assert torch.equal(frames[clip], everything[indices])
+
+
+def test_a_video_by_time_has_the_frames_on_screen(make_video: VideoWriter) -> None:
+    video = make_video("constant.mp4", num_frames=30)
+    clip = Clip(video, 0, 10, 30)
+    frames, members = read_clips(clip, lambda num_frames: [[0, num_frames - 1]], by_time=True)
+    everything = torch.from_numpy(decode_all(video)).permute(0, 3, 1, 2)
+    assert torch.equal(frames[members[0]], everything[[10, 29]])

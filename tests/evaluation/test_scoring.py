@@ -14,10 +14,9 @@ from PIL import Image
 from stmnet.data.clip_datasets import EvaluationClips
 from stmnet.data.evaluation_views import VideoViews, choose_clips
 from stmnet.data.loaders import evaluation_loader
-from stmnet.data.reading import read_clips
-from stmnet.data.view_plan import CENTER_VIEW, ViewPlan
+from stmnet.data.view_plan import ViewPlan
 from stmnet.datasets.clip_list import Clip, ClipList
-from stmnet.errors import StmnetError, VideoError
+from stmnet.errors import VideoError
 from stmnet.evaluation.scoring import (
     Scoring,
     cut_into_pieces,
@@ -29,7 +28,6 @@ from stmnet.files import packaged_file
 from stmnet.motion.classes import LABEL_NAMES
 from stmnet.motion.clips import write_video
 from stmnet.recognizer import Recognizer, load
-from stmnet.video.reader import VideoFile
 from tests.conftest import VideoWriter, decode_all
 
 SAMPLES = [
@@ -142,34 +140,6 @@ def test_scores_depend_on_place_and_seed_and_not_on_what_is_scored_beside(
     assert not torch.equal(other, alone)
 
 
-def test_each_frame_is_decoded_once(
-    make_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    video = make_video("long.mp4", num_frames=50)
-    asked: list[list[int]] = []
-    read = VideoFile.read
-
-    def count(self: VideoFile, indices: list[int], **options: bool) -> torch.Tensor:
-        asked.append(list(indices))
-        return read(self, indices, **options)
-
-    monkeypatch.setattr(VideoFile, "read", count)
-    chosen = [[3, 20, 20], [4, 5, 49], [3, 4, 20]]
-    frames, members = read_clips(Clip(video, 0, 0, 50), lambda num_frames: chosen)
-    assert asked == [[3, 4, 5, 20, 49]]
-    everything = torch.from_numpy(decode_all(video)).permute(0, 3, 1, 2)
-    for clip, indices in zip(members, chosen, strict=True):
-        assert torch.equal(frames[clip], everything[indices])
-
-
-def test_a_video_by_time_has_the_frames_on_screen(make_video: VideoWriter) -> None:
-    video = make_video("constant.mp4", num_frames=30)
-    clip = Clip(video, 0, 10, 30)
-    frames, members = read_clips(clip, lambda num_frames: [[0, num_frames - 1]], by_time=True)
-    everything = torch.from_numpy(decode_all(video)).permute(0, 3, 1, 2)
-    assert torch.equal(frames[members[0]], everything[[10, 29]])
-
-
 def test_a_cut_file_is_drawn_from_anew(recognizer: Recognizer, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(SAMPLES[0].read_bytes()[:9000])
@@ -186,23 +156,6 @@ def test_an_unreadable_clip_fails_by_name(recognizer: Recognizer, tmp_path: Path
     clips = (Clip(SAMPLES[0], 0), Clip(tmp_path / "broken.mp4", 1))
     with pytest.raises(VideoError, match="broken.mp4: not a readable video"):
         score(recognizer, ClipList(clips, LABEL_NAMES), Scoring())
-
-
-@pytest.mark.parametrize(
-    ("text", "num_views", "name"),
-    [("center", 1, "center"), ("30", 30, "10x3"), ("10x3", 30, "10x3"), ("1x1", 1, "1x1")],
-)
-def test_plans(text: str, num_views: int, name: str) -> None:
-    plan = ViewPlan.parse(text)
-    assert (plan.num_views, str(plan)) == (num_views, name)
-    assert (plan == CENTER_VIEW) == (text == "center")
-    assert len(choose_clips(plan, 40, 8, 1, 2)) * plan.num_crops == num_views
-
-
-@pytest.mark.parametrize("text", ["", "middle", "3", "0x3", "10x2", "10x", "x3", "10x3x1", "-1x3"])
-def test_what_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(StmnetError, match=f"views {text!r}: give center, 30 or CLIPSxCROPS"):
-        ViewPlan.parse(text)
 
 
 def test_a_network_trained_on_dense_clips_is_tested_on_them() -> None:
