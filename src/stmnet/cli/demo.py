@@ -1,15 +1,19 @@
-"""The demo: generate the motion set, train STM and TSN on it, test both, write the page."""
+"""`stmnet demo`: what STM reads in motion, and a network without time cannot."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path
+from stmnet.cli.printing import print_table
 from stmnet.files import packaged_file
 
-NETWORKS = {"STM": "motion_stm.yaml", "TSN": "motion_tsn.yaml"}
+if TYPE_CHECKING:
+    from stmnet.evaluation.results import ModelResult
+
+NETWORKS = {"STM": "motion_stm", "TSN": "motion_tsn"}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -19,79 +23,71 @@ def add_parser(verbs: Verbs) -> None:
         "demo",
         run,
         "See STM read motion where a network without time cannot.",
-        examples=(),
+        examples=("stmnet demo", "stmnet demo --out /tmp/demo --seed 1"),
+        notes=(
+            "Predicts the sample clips, generates the motion set, trains STM and TSN on it, tests\n"
+            "both and writes a page. What an earlier demo of the same seed finished is kept."
+        ),
     )
-    verb.add_argument("--out", type=path, default=Path("demo"), help="the folder to write")
-    verb.add_argument("--seed", type=non_negative_int, default=0)
+    verb.add_argument(
+        "--out", type=path, default=Path("demo"), metavar="DIR", help="default: the folder demo"
+    )
+    verb.add_argument(
+        "--seed", type=non_negative_int, default=0, metavar="N", help="of data and trainings"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet demo`: the two accuracies and the page's path come last."""
-    outcome = run_demo(arguments.out, seed=arguments.seed)
-    for name, top1 in outcome.top1.items():
-        print(f"{name} top-1  {top1:.1%}")
-    print(f"page       {outcome.page.resolve()}")
+    from stmnet.evaluation.metrics import summarize
+
+    out, seed = arguments.out, arguments.seed
+    data = out / "motion"
+
+    show_step(1, "predicting the sample clips with the recognizer that comes with stmnet")
+    predict_samples()
+
+    show_step(2, "generating the motion set")
+    generate(data, seed=seed)
+
+    runs = {name: out / name.lower() for name in NETWORKS}
+    for step, (name, recipe) in enumerate(NETWORKS.items(), start=3):
+        show_step(step, f"training {name}")
+        train(recipe, data=data, output=runs[name], seed=seed)
+
+    show_step(5, "testing both and writing the page")
+    results, page = test(runs, data=data, page=out / "report.html", seed=seed)
+    for result in results:
+        print(f"{result.name} top-1  {summarize(result.probabilities, result.targets).top1:.1%}")
+    print(f"page       {page.resolve()}")
     return 0
 
 
-@dataclass(frozen=True)
-class DemoOutcome:
-    """Top-1 on the test split for every network by its name, in [0, 1], and the page's path."""
-
-    top1: dict[str, float]
-    page: Path
+def show_step(number: int, title: str) -> None:
+    """Say what comes now."""
+    print(f"{number}/5  {title}", flush=True)
 
 
-def run_demo(out: Path, *, seed: int) -> DemoOutcome:
-    """Run the whole demo in the folder `out`.
-
-    What an earlier run of the same seed finished is kept, and what it left half done is taken up.
-    Raises `StmnetError`, and `Stopped` where a signal ended the training.
-    """
-    from rich.console import Console
-
-    from stmnet.cli.generate import generate_with_progress
-    from stmnet.datasets.splits import read_split
-    from stmnet.evaluation.evaluate import evaluate_network
-    from stmnet.evaluation.metrics import summarize
-    from stmnet.motion.generate import SplitSizes
+def predict_samples() -> None:
+    """Show the likeliest label of each clip."""
+    from stmnet.cli.predict import render_predictions
     from stmnet.recognizer import load
-    from stmnet.report.contents import make_report
-    from stmnet.report.page import write_report
 
-    say = Console(stderr=True).print
-    data = out / "motion"
-    say("[bold]1/4[/] generating the motion set")
+    recognizer = load("motion")
+    samples = sorted(packaged_file("samples").glob("*.mp4"))
+    print_table(render_predictions([recognizer(sample, top_k=1) for sample in samples]))
+
+
+def generate(data: Path, *, seed: int) -> None:
+    """Generate the motion set, unless it is there."""
+    from stmnet.cli.generate import generate_with_progress
+    from stmnet.motion.generate import SplitSizes
+
     generate_with_progress(data, seed=seed, clips_per_class=SplitSizes())
 
-    runs = {}
-    for step, (name, recipe_name) in enumerate(NETWORKS.items(), start=2):
-        say(f"[bold]{step}/4[/] training {name}")
-        runs[name] = _train(recipe_name, data=data, output=out / name.lower(), seed=seed)
 
-    say("[bold]4/4[/] testing both and writing the page")
-    clip_list = read_split("motion", data, "test")
-    recognizers = [load(run) for run in runs.values()]
-    results = [
-        evaluate_network(recognizer, clip_list, name=name, run=run)
-        for recognizer, (name, run) in zip(recognizers, runs.items(), strict=True)
-    ]
-    page = write_report(
-        make_report(
-            "What only motion can tell",
-            "the generated motion set (test split)",
-            clip_list,
-            results,
-            recognizers,
-            {"Command": f"stmnet demo --seed {seed}", "Seed": str(seed), "View": "center"},
-        ),
-        out / "report.html",
-    )
-    top1 = {result.name: summarize(result.probabilities, result.targets).top1 for result in results}
-    return DemoOutcome(top1, page)
-
-
-def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
+def train(recipe_name: str, *, data: Path, output: Path, seed: int) -> None:
+    """Train by a recipe that comes with stmnet; go on where an earlier demo was stopped."""
     from stmnet.cli.train import shown_progress
     from stmnet.models.weight_files import RUN_WEIGHTS
     from stmnet.runs.recipe import load_recipe
@@ -99,10 +95,36 @@ def _train(recipe_name: str, *, data: Path, output: Path, seed: int) -> Path:
     from stmnet.training.run import train
 
     recipe = load_recipe(
-        packaged_file(f"recipes/{recipe_name}"),
+        recipe_name,
         ["--data.root", str(data), "--output", str(output), "--seed", str(seed)],
     )
-    if (output / RUN_WEIGHTS).is_file():
-        return output
-    with shown_progress() as on_progress:
-        return train(recipe, resume=resumes_or_starts_over(output), on_progress=on_progress)
+    if not (output / RUN_WEIGHTS).is_file():
+        with shown_progress() as on_progress:
+            train(recipe, resume=resumes_or_starts_over(output), on_progress=on_progress)
+
+
+def test(
+    runs: dict[str, Path], *, data: Path, page: Path, seed: int
+) -> tuple[list[ModelResult], Path]:
+    """Test each run on the test split, and write the page that compares them."""
+    from stmnet.datasets.splits import read_split
+    from stmnet.evaluation.evaluate import evaluate_network
+    from stmnet.recognizer import load
+    from stmnet.report.contents import make_report
+    from stmnet.report.page import write_report
+
+    clip_list = read_split("motion", data, "test")
+    recognizers = [load(run) for run in runs.values()]
+    results = [
+        evaluate_network(recognizer, clip_list, name=name, run=run)
+        for recognizer, (name, run) in zip(recognizers, runs.items(), strict=True)
+    ]
+    contents = make_report(
+        "What only motion can tell",
+        "the generated motion set (test split)",
+        clip_list,
+        results,
+        recognizers,
+        {"Command": f"stmnet demo --seed {seed}", "Seed": str(seed), "View": "center"},
+    )
+    return results, write_report(contents, page)
