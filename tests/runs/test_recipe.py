@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -21,6 +22,7 @@ from stmnet.runs.recipe import (
     known_keys,
     load_recipe,
 )
+from stmnet.runs.recipe_yaml import MAX_BYTES
 from stmnet.runs.validate_network import validate_network
 from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
 
@@ -156,6 +158,41 @@ def test_numbers_out_of_range_are_named_with_what_is_allowed(
 def test_what_yaml_would_pass_over_is_said(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, text))
+
+
+def test_a_recipe_of_over_a_megabyte_is_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "")
+    with path.open("r+b") as file:
+        file.truncate(10**12)  # it has a hole: to read it would take hours, or all memory
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: over 1 MB"):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match="/dev/zero: over 1 MB"):
+        load_recipe("/dev/zero")
+    longest = "# " + "x" * (MAX_BYTES - 2)
+    assert load_recipe(write(tmp_path, longest)) == Recipe()
+    with pytest.raises(RecipeError, match="over 1 MB"):
+        load_recipe(write(tmp_path, longest + "x"))
+
+
+def test_aliases_are_refused_however_few(tmp_path: Path) -> None:
+    # Of ten lines as these the values fill any memory.
+    bomb = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for name, before in pairwise("abcdefghij"):
+        bomb.append(f"{before}: &{before} [{', '.join([f'*{name}'] * 9)}]")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:2: \*a is a YAML alias") as error:
+        load_recipe(write(tmp_path, "\n".join(bomb)))
+    assert "\n" not in str(error.value)
+    for text in ("data: &d {root: a}\nmodel: *d", "data: &d {root: a}\nmodel: {<<: *d}"):
+        with pytest.raises(RecipeError, match=r"recipe\.yaml:2: \*d is a YAML alias"):
+            load_recipe(write(tmp_path, text))
+    assert load_recipe(write(tmp_path, "data: &d {root: a}")).data.root == "a"
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_a_recipe_nested_without_end_is_one_line(tmp_path: Path, opening: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: ") as error:
+        load_recipe(write(tmp_path, opening * 100_000))
+    assert "\n" not in str(error.value)
 
 
 def test_a_section_that_states_nothing_is_none(tmp_path: Path) -> None:

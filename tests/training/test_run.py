@@ -140,7 +140,7 @@ def test_the_curves_of_the_page_are_drawn_again_from_the_log_alone(
     page = tmp_path / "page.html"
     assert main(["test", str(finished), "--report", str(page)]) == 0
     rows = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
-    epochs = [row["epoch"] for row in rows]
+    epochs = [row["epoch"] + 1 for row in rows]
     for quantity, as_percent in [("loss", False), ("top1", True)]:
         curves = [
             Curve(1, epochs, [row[f"{split}_{quantity}"] for row in rows], dashed=split == "train")
@@ -160,6 +160,8 @@ def test_tensorboard_has_what_the_log_has_and_points_between(finished: Path) -> 
         assert [point.value for point in points] == pytest.approx(expected)
     for name in ("loss", "top1", "learning_rate", "clips_per_second"):
         assert [point.step for point in events.Scalars(f"step/{name}")] == [10, 22]
+    # Nothing there counts epochs from 0, which the page and the lines count from 1.
+    assert not [tag for tag in events.Tags()["scalars"] if tag.endswith("epoch")]
     # Cosine, after half an epoch's warm-up: the last step is number 23 of 24.
     progress = (23 / STEPS_PER_EPOCH - 0.5) / 1.5
     rate = 0.05 * (1 + math.cos(math.pi * progress)) / 2

@@ -298,7 +298,7 @@ def _learning_curves(
     curves = [
         Curve(
             accent=network.accent,
-            epochs=[record.epoch for record in network.result.history],
+            epochs=[record.number for record in network.result.history],
             values=[getattr(record, quantity) for record in network.result.history],
             dashed=quantity == train,
         )
