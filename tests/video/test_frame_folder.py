@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +147,10 @@ def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
     for read in (probe, lambda path: read_frames(path, [0])):
         with pytest.raises(VideoError, match=r"a\.mp4: a pipe or a device\. Save the video as a"):
             read(tmp_path / "a.mp4")
+
+
+def test_reading_says_nothing_on_stderr(tmp_path: Path) -> None:
+    write_frames(tmp_path / "clip", "{:05d}.jpg", num_frames=2)
+    code = f"import stmnet; print(len(stmnet.read_frames({str(tmp_path / 'clip')!r}, [0, 1])))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("2\n", "")

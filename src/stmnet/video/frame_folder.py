@@ -5,7 +5,6 @@ JPEGs are decoded with torchvision (libjpeg-turbo), PNGs too; both come as RGB, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 # Neither data set states its rate in its files; both were published at 12 frames per second.
 FOLDER_FPS = 12.0
-# Announced for a release to come; until then, as fast as any and nothing more to install.
-warnings.filterwarnings("ignore", message="The image decoding", category=DeprecationWarning)
 
 
 class FrameFolder:
@@ -103,7 +100,8 @@ class FrameFolder:
         return torch.stack([images[index] for index in indices])
 
     def _decode(self, index: int) -> Tensor:
-        # Here, for they take long to import, and video files need none of torchvision.
+        # Here, for they take long to import, and video files need none of torchvision. That its
+        # decoding will leave it is announced; until then it is as fast as any, and there.
         import torch
         from torchvision.io import ImageReadMode, decode_image
 
