@@ -142,7 +142,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def list_models() -> list[str]:
-    """The names that `build_model` takes."""
+    """The names that `build_model` takes.
+
+    >>> import stmnet
+    >>> [name for name in stmnet.list_models() if name.startswith("stm_")]
+    ['stm_resnet18', 'stm_resnet34', 'stm_resnet50', 'stm_resnet101']
+    """
     return list(MODELS)
 
 
@@ -162,6 +167,12 @@ def build_model(
 
     `options`: `width` and `dropout`; STM also takes the fields of
     `stmnet.models.stm_options.STMOptions`.
+
+    >>> import stmnet, torch
+    >>> network = stmnet.build_model("stm_resnet18", num_classes=5, num_frames=4)
+    >>> network(torch.randn(2, 4, 3, 64, 64)).shape
+    torch.Size([2, 5])
+    >>> without_motion = stmnet.build_model("stm_resnet18", num_classes=5, modules="cstm")
 
     Raises `UnknownModelError` for an unknown name or option, `CheckpointError` for weights that
     cannot be read or do not belong to this trunk.

@@ -40,6 +40,11 @@ def read_frames(
     `square_pixels`, the width is resized where the file states that its pixels are not square, as
     everything that stmnet's networks see is; without, the bytes are those that are stored.
 
+    >>> import stmnet
+    >>> frames = stmnet.read_frames("samples/opening_something.mp4", [0, 5, 5, 2])
+    >>> frames.shape, frames.dtype
+    (torch.Size([4, 3, 72, 96]), torch.uint8)
+
     Raises `VideoError` for a file without a readable video stream and for a negative index, and
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame;
     `TypeError` for an index that is not a whole number, as true and false are not, and `ValueError`
