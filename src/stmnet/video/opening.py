@@ -51,6 +51,8 @@ SAFE_OPTIONS = {
 }
 # The first bytes of FLV and of MPEG's program stream.
 LATE_STREAMS = (b"FLV", b"\0\0\1\xba")
+# So begin, under names that FFmpeg does not take for a playlist's either, HLS, DASH and concat.
+PLAYLISTS = (b"#EXTM3U", b"<?xml", b"<MPD", b"ffconcat")
 MAX_PIXEL_ASPECT = 8
 """Far beyond those of tapes, discs and lenses, which are between 0.5 and 2.1."""
 
@@ -111,7 +113,8 @@ def _open_safely(
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError) as e:
-        if isinstance(e, av.error.ArgumentError) and _container_format(head) is None:
+        is_other_format = isinstance(e, av.error.ArgumentError) and _container_format(head) is None
+        if is_other_format or head.startswith(PLAYLISTS):
             raise VideoError(
                 f"{path}: not a video in one file (a playlist, a list of files or a format that "
                 "stmnet does not read). Give the path of the video file itself."

@@ -87,9 +87,9 @@ class RgbImages:
 
 
 def state_known_matrix(frame: VideoFrame) -> None:
-    """Have a frame that states a number that no standard gives a meaning state none.
+    """Have a frame that states the number without a meaning state no matrix.
 
-    Some encoders write it for "unspecified", and FFmpeg's scaler refuses it.
+    Some VP9 and AV1 files do, and FFmpeg's scaler refuses it.
     """
     if frame.colorspace == RESERVED_MATRIX:
         frame.colorspace = UNSPECIFIED_MATRIX
