@@ -72,6 +72,9 @@ class DataRecipe:
     `allow_missing` leaves out videos that the lists name and that are not there; `exclude` is a
     list of clips to leave out, as `stmnet check` writes it. How many were left out is said.
     `max_unreadable` clips may fail to decode in a run; each is named. One more stops the run.
+    `cache_gigabytes` is how much of decoded clips may be kept for later epochs, in a file of the
+    temporary folder; frames are then resized to `short_side` before they are augmented, and clips
+    that no longer fit are decoded every time. 0: nothing is kept.
     """
 
     dataset: str = "something_v2"
@@ -86,6 +89,7 @@ class DataRecipe:
     batch_size: PositiveInt = 64
     num_workers: NonNegativeInt = 8
     max_unreadable: NonNegativeInt = 10
+    cache_gigabytes: NonNegativeFloat = 0.0
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from tempfile import gettempdir
 from typing import Any
 
 import torch
@@ -10,11 +11,13 @@ from torch.utils.data import DataLoader
 
 from stmnet.data.augmentation import Augmentation
 from stmnet.data.clip_datasets import EvaluationClips, Sample, TrainingClips
+from stmnet.data.frame_cache import FrameCache
 from stmnet.data.loaders import TrainingLoader, evaluation_loader
 from stmnet.data.preprocessing import Preprocessing
 from stmnet.data.samplers import ProcessRank
 from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.splits import read_split
+from stmnet.errors import RecipeError
 from stmnet.models.zoo import build_model
 from stmnet.recognizer import ModelConfig
 from stmnet.runs.recipe import DataRecipe, Recipe
@@ -55,8 +58,31 @@ def make_config(recipe: Recipe, clip_list: ClipList) -> ModelConfig:
     )
 
 
+def make_cache(recipe: Recipe, num_clips: int) -> FrameCache | None:
+    """What keeps the frames of `num_clips` clips, where the recipe asks for it.
+
+    Raises `RecipeError` where the temporary folder has no room at all.
+    """
+    gigabytes = recipe.data.cache_gigabytes
+    if not gigabytes:
+        return None
+    try:
+        return FrameCache(num_clips, round(gigabytes * 1e9))
+    except OSError as e:
+        raise RecipeError(
+            f"data.cache_gigabytes is {gigabytes:g}: no file can be made in the temporary folder "
+            f"{gettempdir()} ({e.strerror}). Set TMPDIR to a folder with room, or "
+            "data.cache_gigabytes to 0."
+        ) from e
+
+
 def make_module(
-    recipe: Recipe, clip_list: ClipList, described: dict[str, Any], *, process: ProcessRank
+    recipe: Recipe,
+    clip_list: ClipList,
+    described: dict[str, Any],
+    *,
+    process: ProcessRank,
+    cache: FrameCache | None = None,
 ) -> ActionModule:
     """The network that `recipe` trains on `clip_list`, with all that belongs to its training."""
     config = make_config(recipe, clip_list)
@@ -75,6 +101,7 @@ def make_module(
             sampling=recipe.data.sampling,
             seed=recipe.seed,
             num_views=2 if recipe.twins.enabled else 1,
+            cache=cache,
         ),
         batch_size=recipe.data.batch_size,
         num_workers=recipe.data.num_workers,
@@ -114,11 +141,20 @@ def make_objective(recipe: Recipe, clip_list: ClipList) -> ClassificationObjecti
 
 
 def make_validation_loader(
-    recipe: Recipe, clip_list: ClipList, preprocessing: Preprocessing, *, process: ProcessRank
+    recipe: Recipe,
+    clip_list: ClipList,
+    preprocessing: Preprocessing,
+    *,
+    process: ProcessRank,
+    cache: FrameCache | None = None,
+    first_entry: int = 0,
 ) -> DataLoader[Sample]:
-    """The center views of `clip_list`, in batches of as many clips as a micro-batch has."""
+    """The center views of `clip_list`, in batches of as many clips as a micro-batch has.
+
+    A `cache` keeps them from entry number `first_entry` on.
+    """
     return evaluation_loader(
-        EvaluationClips(clip_list, preprocessing),
+        EvaluationClips(clip_list, preprocessing, cache=cache, first=first_entry),
         batch_size=recipe.data.batch_size // recipe.optimizer.accumulate,
         num_workers=recipe.data.num_workers,
         pin_memory=torch.cuda.is_available(),

@@ -26,7 +26,7 @@ from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, RECIPE
 from stmnet.runs.run_folder import cannot_write, lock_run_folder, validate_run_folder
 from stmnet.runs.validate_network import validate_network
 from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
-from stmnet.training.build import make_module, make_validation_loader, read_list
+from stmnet.training.build import make_cache, make_module, make_validation_loader, read_list
 from stmnet.training.distributed import is_rank_zero, leave_process_group, rank_zero_logger
 from stmnet.training.module import ActionModule
 from stmnet.training.progress import OnProgress
@@ -97,9 +97,16 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
         machine=asdict(describe_machine()),
         before=read_run(Path(recipe.output)) if resumption else None,
     )
-    module = make_module(recipe, training_list, description, process=process)
+    num_clips = len(training_list.clips)
+    cache = make_cache(recipe, num_clips + len(validation_list.clips))
+    module = make_module(recipe, training_list, description, process=process, cache=cache)
     validation_loader = make_validation_loader(
-        recipe, validation_list, module.config.preprocessing, process=process
+        recipe,
+        validation_list,
+        module.config.preprocessing,
+        process=process,
+        cache=cache,
+        first_entry=num_clips,
     )
     logger.info(learning_rate_rule(recipe.optimizer, recipe.data.batch_size))
     num_workers, num_cores = recipe.data.num_workers, os.cpu_count() or 1
