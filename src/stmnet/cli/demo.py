@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
     generate(data, seed=seed)
 
     runs = {name: out / name.lower() for name in NETWORKS}
-    for step, (name, recipe) in enumerate(NETWORKS.items(), start=3):
-        show_step(step, f"training {name}")
-        train(recipe, data=data, output=runs[name], seed=seed)
+    show_step(3, f"training {' and '.join(NETWORKS)} side by side")
+    if code := train(runs, data=data, seed=seed):
+        return code
 
-    show_step(5, "testing both and writing the page")
+    show_step(4, "testing both and writing the page")
     results, page = test(runs, data=data, page=out / "report.html", seed=seed)
     for result in results:
         print(f"{result.name} top-1  {summarize(result.probabilities, result.targets).top1:.1%}")
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def show_step(number: int, title: str) -> None:
     """Say what comes now."""
-    print(f"{number}/5  {title}", flush=True)
+    print(f"{number}/4  {title}", flush=True)
 
 
 def predict_samples() -> None:
@@ -86,21 +86,20 @@ def generate(data: Path, *, seed: int) -> None:
     generate_with_progress(data, seed=seed, clips_per_class=SplitSizes())
 
 
-def train(recipe_name: str, *, data: Path, output: Path, seed: int) -> None:
-    """Train by a recipe that comes with stmnet; go on where an earlier demo was stopped."""
-    from stmnet.cli.train import shown_progress
+def train(runs: dict[str, Path], *, data: Path, seed: int) -> int:
+    """Train each network, or go on where an earlier demo was stopped; returns the exit code."""
+    from stmnet.cli.side_by_side import train_side_by_side
     from stmnet.models.weight_files import RUN_WEIGHTS
-    from stmnet.runs.recipe import load_recipe
     from stmnet.runs.resuming import resumes_or_starts_over
-    from stmnet.training.run import train
 
-    recipe = load_recipe(
-        recipe_name,
-        ["--data.root", str(data), "--output", str(output), "--seed", str(seed)],
-    )
-    if not (output / RUN_WEIGHTS).is_file():
-        with shown_progress() as on_progress:
-            train(recipe, resume=resumes_or_starts_over(output), on_progress=on_progress)
+    trainings = {}
+    for name, output in runs.items():
+        if (output / RUN_WEIGHTS).is_file():
+            continue
+        words = [NETWORKS[name], "--data.root", str(data), "--output", str(output)]
+        words += ["--seed", str(seed)]
+        trainings[name] = [*words, "--resume"] if resumes_or_starts_over(output) else words
+    return train_side_by_side(trainings)
 
 
 def test(
