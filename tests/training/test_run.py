@@ -30,7 +30,7 @@ from stmnet.training.history_log import HistoryLog
 from stmnet.training.module import ActionModule
 from stmnet.training.progress import TrainingProgress
 from stmnet.training.run import learning_rate_rule, train
-from tests.conftest import STMNET, printed_as_utf8
+from tests.conftest import STMNET, printed_as_utf8, run_stmnet
 
 RECIPE = """
 model: {name: stm_resnet18, num_frames: 4, options: {width: 8, dropout: 0.5}}
@@ -289,9 +289,8 @@ def test_stopped_in_mid_epoch_and_resumed_is_as_if_never_stopped(
     assert "--resume" in err.splitlines()[-1]
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert STEPS_PER_EPOCH <= checkpoint["global_step"] < 2 * STEPS_PER_EPOCH
-    resumed = start(folder, output, "--resume")
-    _, err = resumed.communicate(timeout=240)
-    assert resumed.returncode == 0, err
+    resumed = run_stmnet("train", *arguments(folder, output, "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(run, finished)
     assert len(read_history(run / "history.jsonl")) == 2
 
@@ -304,9 +303,8 @@ def test_killed_outright_leaves_a_checkpoint_to_go_on_from(folder: Path, finishe
     process.communicate(timeout=60)
     assert not list(run.glob("*.partial")) or (run / "last.ckpt").exists()
     torch.load(run / "last.ckpt", weights_only=True)
-    resumed = start(folder, "killed", "--resume")
-    _, err = resumed.communicate(timeout=240)
-    assert resumed.returncode == 0, err
+    resumed = run_stmnet("train", *arguments(folder, "killed", "--resume"))
+    assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(run, finished)
 
 
