@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -48,10 +49,11 @@ class UnknownModelError(StmnetError):
 
 
 class Stopped(Exception):  # noqa: N818  it is no error
-    """A training run was asked to stop by a signal, and has saved where it was."""
+    """A training run was stopped by a signal, and has saved how far it was."""
 
     def __init__(self, checkpoint: Path, signal_number: int) -> None:
-        super().__init__(f"stopped; {checkpoint} holds where. Go on with resume=True.")
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; saved in {checkpoint}. Go on with resume=True.")
         self.signal_number = signal_number
 
 

@@ -45,5 +45,5 @@ def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: bytes) -> None:
     append_history(path, RECORD)
     with path.open("ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(StmnetError, match=r"history\.jsonl: line 2 is no record of an epoch"):
+    with pytest.raises(StmnetError, match=r"history\.jsonl: line 2 is not a record of an epoch"):
         read_history(path)

@@ -50,9 +50,7 @@ def test_a_full_disk_at_the_first_checkpoint(
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 28 vs 23")
 
     monkeypatch.setattr(torch, "save", write_short)
-    message = (
-        r"cannot be written \(no room left\?\); make room and start again with another output\."
-    )
+    message = r"cannot be written \(disk full\?\); make room and start again with another output\."
     with pytest.raises(CheckpointError, match=message):
         AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
     assert not list(tmp_path.iterdir())

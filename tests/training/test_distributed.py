@@ -16,7 +16,7 @@ from stmnet.motion.generate import SplitSizes, generate
 from stmnet.recognizer import load
 from stmnet.runs.history import read_history
 from stmnet.runs.recipe import Recipe, RunningRecipe, load_recipe
-from stmnet.runs.validate_recipe import clips_of_a_pass
+from stmnet.runs.validate_recipe import micro_batch_size
 from stmnet.training.distributed import place
 from stmnet.training.run import train
 from stmnet.training.trainer import make_trainer
@@ -92,7 +92,7 @@ def test_the_trainer_is_what_the_recipe_asks_for(tmp_path: Path) -> None:
     trainer = make_trainer(recipe, tmp_path)
     assert (trainer.world_size, trainer.accumulate_grad_batches) == (2, 4)
     assert (trainer.gradient_clip_val, trainer.precision) == (20.0, "bf16-mixed")
-    assert clips_of_a_pass(recipe, world_size=trainer.world_size) == 64 // 8
+    assert micro_batch_size(recipe, world_size=trainer.world_size) == 64 // 8
 
 
 def train_as_torchrun_does(rank: int, port: int, recipe: Recipe) -> None:

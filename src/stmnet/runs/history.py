@@ -53,7 +53,7 @@ def append_history(path: Path, record: EpochRecord) -> None:
 def read_history(path: Path) -> tuple[EpochRecord, ...]:
     """The epochs of a log in order; of an epoch that a resumed run repeated, the last record.
 
-    Raises `StmnetError` for a line that is none of its records.
+    Raises `StmnetError` for a line that is not one of its records.
     """
     if not path.is_file():
         return ()
@@ -66,7 +66,7 @@ def read_history(path: Path) -> tuple[EpochRecord, ...]:
             record = EpochRecord(**{name: values[name] for name in names & values.keys()})
         except (AttributeError, TypeError, ValueError) as e:
             raise StmnetError(
-                f"{path}: line {number} is no record of an epoch. Delete that line."
+                f"{path}: line {number} is not a record of an epoch. Delete that line."
             ) from e
         records[record.epoch] = record
     return tuple(records[epoch] for epoch in sorted(records))

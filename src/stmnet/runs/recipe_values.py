@@ -28,6 +28,7 @@ def explain_parser_error(error: Exception, source: str) -> str:
         lambda found: f"{found[1].replace(' - Expected a ', ' or ')}. Got value: {found[2]}",
         text,
     )
+    text = re.sub(r"Expected a (?=[aeiou])", "Expected an ", text)
     return f"{source}: {text}"
 
 

@@ -36,8 +36,8 @@ class StrictLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in stated:
                 raise RecipeError(
-                    f"{key.start_mark.name}:{key.start_mark.line + 1}: {key.value} is stated a "
-                    "second time. Make one of both."
+                    f"{key.start_mark.name}:{key.start_mark.line + 1}: duplicate key "
+                    f"{key.value}. Make one of both."
                 )
             if isinstance(key, yaml.ScalarNode):
                 stated.add(key.value)
@@ -56,7 +56,7 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            raise RecipeError(f"{path}: over 1 MB, and no recipe is. Give the path of a recipe.")
+            raise RecipeError(f"{path}: over 1 MB, too much for a recipe. Give the path of one.")
         loader = StrictLoader(text.decode("utf-8"))
         loader.name = str(path)
         content = loader.get_single_data() or {}

@@ -107,7 +107,7 @@ def _steps_of(path: Path) -> int:
     # torch reads flipped bits as weights; the archive's checksums know better.
     with ZipFile(path) as archive:
         if archive.testzip() is not None or "global_step" not in content:
-            raise CheckpointError(f"{path}: not a checkpoint as it was written.")
+            raise CheckpointError(f"{path}: not a checkpoint, or a damaged one.")
     steps: int = content["global_step"]
     return steps
 

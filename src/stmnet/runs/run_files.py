@@ -16,7 +16,7 @@ TENSORBOARD = "tensorboard"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
 PREVIOUS_CHECKPOINT = "previous.ckpt"
-"""What the last checkpoint was, before it was written anew."""
+"""What the last checkpoint was, before it was rewritten."""
 
 
 def data_of_run(run: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def _validate_output(recipe: Recipe) -> None:
         is_file = output.is_file()
     except (OSError, RuntimeError, ValueError) as e:  # too long, a loop of links, a zero byte
         raise RecipeError(
-            f"output {recipe.output} or data.root {recipe.data.root} is no path of a folder ({e}). "
+            f"output {recipe.output} or data.root {recipe.data.root} is not a valid path ({e}). "
             "Correct it."
         ) from e
     if is_file:
@@ -61,8 +61,8 @@ def micro_batch_size(recipe: Recipe, *, world_size: int) -> int:
     if recipe.data.batch_size % num_parts:
         processes = f"{world_size} processes x " if world_size > 1 else ""
         raise RecipeError(
-            f"data.batch_size {recipe.data.batch_size} cannot be shared by {processes}"
-            f"optimizer.accumulate {accumulate}. Take a multiple of {num_parts}, or other "
+            f"data.batch_size {recipe.data.batch_size} is not divisible by {processes}"
+            f"optimizer.accumulate {accumulate}. Set a multiple of {num_parts}, or other "
             "running.devices."
         )
     return recipe.data.batch_size // num_parts

@@ -43,7 +43,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     _keep_as(path.with_name(PREVIOUS_CHECKPOINT), path)
         except (OSError, RuntimeError) as e:
             # Of a full disk torch only says that its archive is not as long as it should be.
-            reason = e.strerror if isinstance(e, OSError) else "no room left?"
+            reason = e.strerror if isinstance(e, OSError) else "disk full?"
             remedy = "make room and start again with another output."
             if any(path.parent.glob("*.ckpt")):
                 remedy = "the checkpoint before it is whole. Make room and go on with resume=True."

@@ -45,8 +45,8 @@ def place(running: RunningRecipe) -> Placement:
         return Placement(devices, nodes, SLURMEnvironment(auto_requeue=False))
     if running.nodes > 1 and "MASTER_ADDR" not in os.environ:  # each would wait for the others
         raise RecipeError(
-            f"running.nodes is {running.nodes}, and nothing says where the others are. Start with "
-            "torchrun or SLURM, which set MASTER_ADDR, or set running.nodes to 1."
+            f"running.nodes is {running.nodes}, and MASTER_ADDR is not set: nothing says where "
+            "the others are. Start with torchrun or SLURM, or set running.nodes to 1."
         )
     all_there_are: int | Literal["auto"] = "auto" if torch.cuda.is_available() else 1
     return Placement(running.devices or all_there_are, running.nodes, LightningEnvironment())

@@ -14,7 +14,7 @@ from stmnet.training.module import ActionModule
 from stmnet.training.progress import OnProgress, Split, TrainingProgress
 
 MICRO_BATCHES_PER_POINT = 10
-"""After so many micro-batches TensorBoard gets a point, and progress is measured anew.
+"""After so many micro-batches TensorBoard gets a point, and progress is measured again.
 
 Or after an epoch's last, where it has fewer.
 """

@@ -128,9 +128,9 @@ class ActionModule(LightningModule):
         # Before a checkpoint is written of weights that nothing can be learned from any more.
         if not all(parameter.isfinite().all() for parameter in self.parameters()):
             raise StmnetError(
-                f"training diverged in epoch {self.current_epoch + 1}: its weights are NaN or "
-                "infinite. Set another output, and a lower optimizer.learning_rate or "
-                "optimizer.clip_gradient_norm."
+                f"training diverged in epoch {self.current_epoch + 1}: weights are NaN or infinite."
+                " Lower optimizer.learning_rate or optimizer.clip_gradient_norm, and set another "
+                "output."
             )
         # Since the last step's forward, each process has moved its batch norms by its own clips.
         broadcast_from_rank_zero(self.network.buffers())
@@ -207,7 +207,7 @@ class ActionModule(LightningModule):
         for key, value in self.config.to_dict().items():
             if found.get(key) != value:
                 raise CheckpointError(
-                    f"the checkpoint to go on from is of another run: its {key} is "
+                    f"the checkpoint to resume is of another run: its {key} is "
                     f"{found.get(key)!r:.80}, and here {value!r:.80}. Set another output."
                 )
         # Lightning would load the loader's place too, but after an epoch's end too late or never.

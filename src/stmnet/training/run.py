@@ -112,8 +112,8 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
     num_workers, num_cores = recipe.data.num_workers, os.cpu_count() or 1
     if num_workers > num_cores:
         logger.warning(
-            f"data.num_workers is {num_workers}, and here are {num_cores} cores. Fewer may be "
-            "quicker, and take less memory."
+            f"data.num_workers is {num_workers}, and this machine has {num_cores} CPU cores. Fewer "
+            "workers may be faster, and take less memory."
         )
     return Run(trainer, module, validation_loader, num_workers, description)
 

@@ -93,10 +93,10 @@ class SaveAndStop(Callback):
 
 
 def _agree(trainer: Trainer, signal_number: int, is_due: bool) -> tuple[int, bool]:
-    """What any of the processes was told."""
+    """The signal that any rank got, and whether a checkpoint is due for any."""
     if trainer.world_size > 1:
-        told = torch.tensor([signal_number, is_due], device=trainer.strategy.root_device)
-        signal_number, is_due = trainer.strategy.reduce(told, reduce_op="max").tolist()
+        asked = torch.tensor([signal_number, is_due], device=trainer.strategy.root_device)
+        signal_number, is_due = trainer.strategy.reduce(asked, reduce_op="max").tolist()
     return signal_number, bool(is_due)
 
 
