@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from stmnet.models.pointwise import Reduction
 from stmnet.models.stm import (
     CMM,
     CSTM,
@@ -78,7 +79,7 @@ def test_last_motion_step_is_zero(stride: int) -> None:
     assert motion[:, :-1].abs().amin(dim=(0, 2, 3, 4)).min() > 0
 
 
-def test_temporal_kernels_start_as_a_part_shift() -> None:
+def test_temporal_kernels_start_as_a_partial_shift() -> None:
     frames = random_frames(4, 8, 2, 3)
     shifted = ChannelwiseTemporalConv(8, num_frames=4).double()(frames).unflatten(0, (-1, 4))
     clips = frames.unflatten(0, (-1, 4))
@@ -145,21 +146,6 @@ def test_gradients_of_both_modules_by_input_and_weights(stride: int) -> None:
         assert gradcheck(run, (frames, *module.parameters()))
 
 
-def test_the_reduction_is_a_1x1_convolution_with_gradients_and_without() -> None:
-    module = Reduction(16, 3).double()
-    frames = torch.randn(4, 16, 5, 3, dtype=torch.float64, requires_grad=True)
-    product = module(frames.contiguous(memory_format=torch.channels_last))
-    assert product.is_contiguous(memory_format=torch.channels_last)
-    expected = F.conv2d(frames, module.weight)
-    torch.testing.assert_close(product, expected, rtol=0, atol=1e-12)
-    leaves = (frames, module.weight)
-    gradients = torch.autograd.grad(product.square().sum(), leaves)
-    expected_gradients = torch.autograd.grad(expected.square().sum(), leaves)
-    torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-10)
-    with torch.no_grad():
-        torch.testing.assert_close(module(frames), expected, rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("is_autocast", [False, True])
 def test_cstm_does_not_keep_what_its_temporal_convolution_gave(is_autocast: bool) -> None:
     module = CSTM(16, 8, num_frames=4)
@@ -177,6 +163,32 @@ def test_cstm_does_not_keep_what_its_temporal_convolution_gave(is_autocast: bool
     expected = torch.autograd.grad(plain.square().sum(), leaves)
     gradients = torch.autograd.grad(result.square().sum(), leaves)
     assert all(map(torch.equal, gradients, expected))
+
+
+class ForwardConvolutions(TorchDispatchMode):
+    """Records the kernel sizes of the convolutions that run within, without their gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel_sizes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func.overloadpacket is torch.ops.aten.convolution:
+            self.kernel_sizes.append(tuple(args[1].shape[2:]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("is_autocast", [False, True])
+def test_backward_recomputes_the_temporal_convolution_and_not_the_3x3(is_autocast: bool) -> None:
+    module = CSTM(16, 8, num_frames=4)
+    frames = torch.randn(8, 16, 6, 5, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_autocast):
+        loss = module(frames).square().sum()
+    with ForwardConvolutions() as recomputed:
+        loss.backward()
+    assert recomputed.kernel_sizes == [(3, 1)]
 
 
 def test_weights_lent_for_one_call_are_those_of_its_backward() -> None:

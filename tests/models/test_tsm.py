@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from stmnet.models.resnet import BasicBlock, Bottleneck
-from stmnet.models.tsm import ShiftedConv2d, TSMBasicBlock, TSMBottleneck, temporal_shift
+from stmnet.models.temporal import temporal_shift
+from stmnet.models.tsm import ShiftedConv2d, TSMBasicBlock, TSMBottleneck
 from stmnet.models.zoo import build_model
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stmnet.models.resnet import Bottleneck, ResNet
-from stmnet.models.temporal import clips_of, convolve_over_time, frames_of
+from stmnet.models.temporal import temporal_convolution, temporal_max_pool
 
 # Which blocks of the four stages have a 3x1x1 convolution for their first 1x1.
 INFLATED = (
@@ -80,7 +80,7 @@ class InflatedPointwise(InflatedConv2d):
         self.num_frames = num_frames
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.weight, self.num_frames, self.bias)
+        return temporal_convolution(frames, self.weight, self.num_frames, self.bias)
 
 
 class TemporalMaxPool(nn.Module):
@@ -91,9 +91,7 @@ class TemporalMaxPool(nn.Module):
         self.num_frames = num_frames
 
     def forward(self, frames: Tensor) -> Tensor:
-        clips = clips_of(frames, self.num_frames)
-        clips = F.max_pool2d(clips, (3, 1), stride=(2, 1), padding=(1, 0))
-        return frames_of(clips, *frames.shape[2:])
+        return temporal_max_pool(frames, self.num_frames)
 
 
 class I3DBottleneck(Bottleneck):

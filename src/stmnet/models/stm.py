@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stmnet.models.pointwise import Reduction
 from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
 from stmnet.models.stm_options import PAPER, STAGES, STMOptions
 from stmnet.models.stm_variants import (
@@ -27,11 +26,10 @@ from stmnet.models.stm_variants import (
     Sum,
 )
 from stmnet.models.temporal import (
-    clips_of,
-    computed_anew_in_backward,
-    convolve_over_time,
-    frames_of,
-    part_shift,
+    partial_shift_kernels,
+    recompute_in_backward,
+    temporal_convolution,
+    temporal_difference,
 )
 
 
@@ -40,23 +38,23 @@ class ChannelwiseTemporalConv(nn.Module):
 
     (N*T, C, H, W) -> the same shape. Kernel size 3, zeros beyond both ends of the clip.
 
-    Paper silent: the start. A part shift.
+    Paper silent: the initial kernels. A partial shift (`partial_shift_kernels`).
     """
 
     def __init__(self, channels: int, *, num_frames: int) -> None:
         super().__init__()
         self.channels = channels
         self.num_frames = num_frames
-        self.weight = nn.Parameter(part_shift(channels))
+        self.weight = nn.Parameter(partial_shift_kernels(channels))
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.weight, self.num_frames)
+        return temporal_convolution(frames, self.weight, self.num_frames)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, num_frames={self.num_frames}"
 
 
-def temporal_conv(
+def build_temporal_conv(
     channels: int, *, num_frames: int, options: STMOptions
 ) -> ChannelwiseTemporalConv | StandardTemporalConv | LowFrequency:
     """Eq. 1 by `kernels` (Table 8) and `cstm_temporal` (Table 10)."""
@@ -85,14 +83,14 @@ class CSTM(nn.Conv2d):
         options: STMOptions = PAPER,
     ) -> None:
         super().__init__(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.temporal = temporal_conv(in_channels, num_frames=num_frames, options=options)
+        self.temporal = build_temporal_conv(in_channels, num_frames=num_frames, options=options)
 
     def forward(self, frames: Tensor) -> Tensor:
         temporal = self.temporal
         features = temporal(frames)
-        # A whole feature map, which no plain block keeps for its backward.
-        again = partial(convolve_over_time, frames, temporal.weight, temporal.num_frames)
-        with computed_anew_in_backward(features, again):
+        # A whole feature map, which no plain block saves for its backward.
+        recompute = partial(temporal_convolution, frames, temporal.weight, temporal.num_frames)
+        with recompute_in_backward(features, recompute):
             return super().forward(features)
 
 
@@ -101,7 +99,7 @@ def cstm(
 ) -> CSTM | ChannelwiseCSTM:
     """CSTM by `cstm_spatial` (Table 10)."""
     if options.cstm_spatial == "channelwise":
-        temporal = temporal_conv(channels, num_frames=num_frames, options=options)
+        temporal = build_temporal_conv(channels, num_frames=num_frames, options=options)
         return ChannelwiseCSTM(temporal, channels, stride=stride)
     return CSTM(channels, channels, num_frames=num_frames, stride=stride, options=options)
 
@@ -125,7 +123,7 @@ class CMM(nn.Module):
         super().__init__()
         reduced = max(1, channels // options.reduction)
         self.num_frames = num_frames
-        self.reduce = Reduction(channels, reduced)
+        self.reduce = nn.Conv2d(channels, reduced, 1, bias=False)
         self.bn = nn.BatchNorm2d(reduced)
         self.transform = motion_transform(reduced, options=options)
         self.restore = nn.Conv2d(reduced, channels, 1, bias=False)
@@ -134,13 +132,8 @@ class CMM(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         features = self.bn(self.reduce(frames))
-        # (N*T, C/r, H, W) -> (N, C/r, T, H*W), views
-        per_clip = clips_of(features, self.num_frames)
-        transformed = clips_of(self.transform(features), self.num_frames)
-
-        motion = F.pad(per_clip[:, :, :-1] - transformed[:, :, 1:], (0, 0, 0, 1))
-
-        return self.pool(self.restore(frames_of(motion, *features.shape[2:])))
+        motion = temporal_difference(features, self.transform(features), self.num_frames)
+        return self.pool(self.restore(motion))
 
     def start_from_trained_trunk(self) -> None:
         """Add nothing at first: what the trunk was trained to give stays as it is."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stmnet.models.temporal import convolve_over_time, part_shift
+from stmnet.models.temporal import partial_shift_kernels, temporal_convolution
 
 
 class StandardTemporalConv(nn.Module):
@@ -18,10 +18,12 @@ class StandardTemporalConv(nn.Module):
     def __init__(self, channels: int, *, num_frames: int) -> None:
         super().__init__()
         self.num_frames = num_frames
-        self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * part_shift(channels))
+        self.weight = nn.Parameter(
+            torch.eye(channels)[:, :, None, None] * partial_shift_kernels(channels)
+        )
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.weight, self.num_frames)
+        return temporal_convolution(frames, self.weight, self.num_frames)
 
 
 class LowFrequency(nn.Module):
@@ -37,7 +39,7 @@ class LowFrequency(nn.Module):
         self.register_buffer("weight", kernels, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return convolve_over_time(frames, self.weight, self.num_frames)
+        return temporal_convolution(frames, self.weight, self.num_frames)
 
 
 class ChannelwiseCSTM(nn.Module):

@@ -10,31 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stmnet.models.resnet import BasicBlock, BlockBuilder, Bottleneck
-
-
-def temporal_shift(frames: Tensor, *, num_frames: int) -> Tensor:
-    """The first eighth of the channels is taken from the next frame, the second from the last one.
-
-    (N*T, C, H, W) -> the same shape. Zeros where the clip has no such frame. A quarter moves in
-    all, the part that served TSM best behind a residual connection (its section 5.2).
-    """
-    num_images, channels, height, width = frames.shape
-    # (N*T, C, H, W) -> (N, T, H*W, C), a view in channels_last
-    clips = frames.permute(0, 2, 3, 1).reshape(-1, num_frames, height * width, channels)
-    eighth = channels // 8
-    # Parts that are put together again: written into one tensor instead, autograd would copy the
-    # whole gradient once for each, and the compiler would ask of every element where it is from.
-    from_next, from_last, still = clips.split([eighth, eighth, channels - 2 * eighth], dim=3)
-    from_next = F.pad(from_next[:, 1:], (0, 0, 0, 0, 0, 1))
-    from_last = F.pad(from_last[:, :-1], (0, 0, 0, 0, 1, 0))
-    shifted = torch.cat([from_next, from_last, still], dim=3)
-    # (N, T, H*W, C) -> (N*T, C, H, W)
-    return shifted.reshape(num_images, height, width, channels).permute(0, 3, 1, 2)
+from stmnet.models.temporal import temporal_shift
 
 
 class ShiftedConv2d(nn.Conv2d):

@@ -162,9 +162,9 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
 
     `name` is the network's name in the zoo, from which ImageNet weights are chosen. A file is a run
     of stmnet (its folder, .safetensors or .ckpt) or any state dict by torchvision's names, which
-    timm's ResNets share. A CMM or a concatenation that stays fresh adds nothing at first; a fresh
-    temporal convolution keeps its part shift. Raises `CheckpointError` where the weights cannot be
-    had, or where they are those of another trunk.
+    timm's ResNets share. A newly initialized CMM or concatenation adds nothing at first; a
+    newly initialized temporal convolution is a partial shift. Raises `CheckpointError` where the
+    weights cannot be had, or where they are those of another trunk.
     """
     if source == "imagenet":
         path = imagenet_file(name)
