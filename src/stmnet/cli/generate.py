@@ -20,7 +20,7 @@ def add_parser(verbs: Verbs) -> None:
         run,
         "Generate the motion set: 12 actions that differ in motion only.",
         examples=(
-            "stmnet generate motion --out demo/motion   # as the demo's, in about a minute",
+            "stmnet generate motion --out motion   # 2,880 clips, as the demo trains on",
             "stmnet generate motion --out tiny --train 2 --validation 1 --test 1 --seed 7",
         ),
     )
