@@ -166,8 +166,8 @@ def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
         ("test", "missing.mp4", "no such file. Give a checkpoint"),
         ("train", "misspelt.yaml", "unknown key 'data.batchsize'. Did you mean 'data.batch_size'?"),
         ("train", "unknown_model.yaml", "'stm_resnet55'. Did you mean 'stm_resnet50'?"),
-        ("train", "missing.mp4", "No such file or directory. Give the path of a recipe"),
-        ("train --resume", "../recipes/none.yaml", "No such file or directory"),
+        ("train", "missing.mp4", "No such file, and no recipe of stmnet has this name. Give a"),
+        ("train --resume", "../recipes/none.yaml", "No such file, and no recipe"),
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(

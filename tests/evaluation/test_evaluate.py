@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -267,3 +268,19 @@ def test_a_damaged_recipe_of_a_run_is_told(
     (tmp_path / "recipe.yaml").write_text(text)
     assert main(["test", str(tmp_path)]) == 2
     assert "recipe.yaml: not the recipe of a run. Put it back" in capsys.readouterr().err
+
+
+def test_scores_and_page_take_no_place_of_a_device_or_pipe(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for option, path in [
+        ("--scores", tmp_path / "pipe"),
+        ("--report", tmp_path / "pipe"),
+        ("--scores", Path("/dev/full")),
+    ]:
+        assert main(["test", str(runs[0]), option, str(path)]) == 2
+        said = f"stmnet: {option[2:]} {path}: is not a regular file. Give the name of a file."
+        assert capsys.readouterr().err.splitlines() == [said]
+    assert (tmp_path / "pipe").is_fifo()
+    assert not Path("/dev/full").is_file()

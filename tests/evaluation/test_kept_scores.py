@@ -302,6 +302,27 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, clip_list: Clip
         kept.keep(kept.pieces[0], torch.rand(8, 30, 2))
 
 
+def test_only_a_regular_file_is_replaced(tmp_path: Path, clip_list: ClipList) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "scores.safetensors"
+    target.touch()
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(target)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (link, tmp_path / "pipe"):
+        kept = kept_at(path, clip_list)
+        scores = {"scores": torch.rand(20, 30, 2)}
+        if path == link:
+            kept._write(path, scores, {})
+            assert link.is_symlink()
+            assert torch.equal(load_file(target)["scores"], scores["scores"])
+            assert [file.name for file in target.parent.iterdir()] == [target.name]
+        else:
+            with pytest.raises(ScoresError, match="pipe: cannot be written .*Not a regular file"):
+                kept._write(path, scores, {})
+            assert path.is_fifo()
+
+
 def test_identities_differ_where_scores_would(tmp_path: Path, clip_list: ClipList) -> None:
     labels = clip_list.label_names
     ours = identify(make_recognizer(0, labels), clip_list, Scoring(PLAN))

@@ -361,7 +361,7 @@ def test_scores_that_are_not_numbers_are_refused(report, tmp_path):
     broken = report.results[1].probabilities.clone()
     broken[3] = math.nan
     results = (report.results[0], replace(report.results[1], probabilities=broken))
-    with pytest.raises(StmnetError, match="TSN: the scores of 1 of 60 clips are not numbers"):
+    with pytest.raises(StmnetError, match="TSN: the scores of 1 of 60 clips are NaN or infinite"):
         write_report(replace(report, results=results), tmp_path / "report.html")
 
 

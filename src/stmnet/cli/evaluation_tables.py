@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stmnet.analysis.confusion import most_confused_pairs
-from stmnet.cli.printing import one_line
+from stmnet.errors import escaped
 from stmnet.evaluation.evaluate import EvaluationResult
 from stmnet.evaluation.intervals import Interval
 from stmnet.evaluation.options import Shard
@@ -151,7 +151,7 @@ def _render_classes(found: EvaluationResult) -> Table:
     table = _table("class, the worst first", "clips", "accuracy", "95% interval")
     for label in tested[:NUM_CLASSES_SHOWN]:
         table.add_row(
-            one_line(names[label]),
+            escaped(names[label]),
             f"{counts[label]:,}",
             f"{accuracies[label]:.1%}",
             format_interval(intervals[label]),
@@ -162,7 +162,7 @@ def _render_classes(found: EvaluationResult) -> Table:
 
 
 def _render_pairs(found: EvaluationResult) -> Table:
-    names = [one_line(name) for name in found.evaluation.clip_list.label_names]
+    names = [escaped(name) for name in found.evaluation.clip_list.label_names]
     table = _table("taken for each other", "clips", "of")
     for pair in most_confused_pairs([found.metrics.confusion], limit=NUM_PAIRS_SHOWN):
         table.add_row(
@@ -178,7 +178,7 @@ def _render_several(results: Sequence[EvaluationResult], mean: MeanAccuracies) -
     table = _table("", "clips", *HEADINGS.values(), "calibration error")
     for found in results:
         table.add_row(
-            one_line(str(found.evaluation.checkpoint)),
+            escaped(str(found.evaluation.checkpoint)),
             f"{found.metrics.num_clips:,}",
             *_cells(found.metrics, _intervals(found)),
             f"{found.metrics.calibration_error:.3f}",
@@ -197,7 +197,7 @@ def _cells(accuracies: object, intervals: Mapping[str, Interval]) -> list[Text]:
 def _render_progress(progress: Sequence[ShardProgress], shard: Shard) -> RenderableType:
     table = _table("", "clips", "scored")
     for each in progress:
-        table.add_row(one_line(str(each.checkpoint)), f"{each.num_clips:,}", f"{each.num_scored:,}")
+        table.add_row(escaped(str(each.checkpoint)), f"{each.num_clips:,}", f"{each.num_scored:,}")
     note = (
         f"Part {shard} is done. Whoever ends last shows the accuracies, as does this without "
         "--shard."
@@ -209,8 +209,8 @@ def _render_files(results: Sequence[EvaluationResult]) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("views", results[0].evaluation.describe_views())
     for found in results:
-        table.add_row("page", Text(one_line(str(found.evaluation.page))))
-        table.add_row("scores", Text(one_line(str(found.evaluation.kept.path))))
+        table.add_row("page", Text(escaped(str(found.evaluation.page))))
+        table.add_row("scores", Text(escaped(str(found.evaluation.kept.path))))
     return table
 
 

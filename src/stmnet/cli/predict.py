@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stmnet.cli.arguments import DTYPE_HELP, DTYPES, Verbs, add_verb, path, positive_int
-from stmnet.cli.printing import USER_ERROR, complain, one_line, print_json, print_table
-from stmnet.errors import StmnetError
+from stmnet.cli.printing import USER_ERROR, complain, print_json, print_table
+from stmnet.errors import StmnetError, escaped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,7 +110,7 @@ def render_predictions(predictions: Sequence[Prediction]) -> Table:
         table.add_column(heading, no_wrap=True)
     for name, prediction in zip(names, predictions, strict=True):
         for rank, (label, probability) in enumerate(prediction.top):
-            row = (one_line(name) if rank == 0 else "", one_line(label), f"{probability:.1%}")
+            row = (escaped(name) if rank == 0 else "", escaped(label), f"{probability:.1%}")
             table.add_row(*row, style="bold" if rank == 0 else "dim")
     return table
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal
+
+from stmnet.errors import escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,18 +20,9 @@ USER_ERROR = 2
 """The exit code for what the user can mend."""
 
 
-LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What ends a line, or moves a terminal's cursor: names of files hold that, too."""
-
-
-def one_line(text: str) -> str:
-    """Text of any origin for one line: a line break in it becomes its escape."""
-    return LINE_BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
 def complain(message: str, code: int) -> int:
     """Say on stderr, in one line, what went wrong; returns `code`."""
-    print(f"stmnet: {one_line(message)}", file=sys.stderr)
+    print(f"stmnet: {escaped(message)}", file=sys.stderr)
     return code
 
 
@@ -100,7 +92,7 @@ class _NotesHandler(logging.Handler):
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = one_line(record.getMessage())
+        message = escaped(record.getMessage())
         if record.levelno >= logging.WARNING:
             message = f"warning: {message}"
         # The stream of this moment: a progress bar puts itself in its place, to stay below.

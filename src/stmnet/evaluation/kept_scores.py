@@ -23,6 +23,7 @@ from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import ScoresError
 from stmnet.evaluation.options import WHOLE, Shard
 from stmnet.evaluation.scoring import Scoring, cut_into_pieces, targets_of
+from stmnet.files import replaceable
 from stmnet.recognizer import METADATA_KEY, Recognizer
 from stmnet.runs.list_summary import digest_of_clips, relative_names
 
@@ -132,16 +133,19 @@ class KeptScores:
     def _write(self, path: Path, tensors: dict[str, Tensor], more: dict[str, list[str]]) -> None:
         # One entry of metadata: several would come in another order every time.
         metadata = {METADATA_KEY: _as_json(self.identity | more).decode()}
-        # Under a name of its own: several processes may write the same file.
-        unfinished = self.folder / f".{uuid4().hex}.partial"
+        unfinished = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            target = replaceable(path)
+            # Under a name of its own: several processes may write the same file.
+            unfinished = target.with_name(f".{uuid4().hex}.partial")
             # Not by `save_file`, whose files no one but their owner may read.
             unfinished.write_bytes(as_safetensors(tensors, metadata=metadata))
-            unfinished.replace(path)
+            unfinished.replace(target)
         except OSError as e:
             with suppress(OSError):
-                unfinished.unlink()
+                if unfinished is not None:
+                    unfinished.unlink()
             raise ScoresError(
                 f"{path}: cannot be written ({e}). Make room there, or give scores another file."
             ) from e

@@ -113,6 +113,8 @@ def validate_evaluation(
             )
         if path and is_folder(path):
             raise StmnetError(f"{name} {path}: is a folder. Give the name of a file.")
+        if path and path.exists() and not is_file(path):
+            raise StmnetError(f"{name} {path}: is not a regular file. Give the name of a file.")
     report = options.report
     if report and is_file(report) and report.suffix.lower() not in {".html", ".htm"}:
         raise StmnetError(f"report {report}: the file exists and is no page. Give a name in .html.")

@@ -124,13 +124,13 @@ def _is_whole(root: Path, settings: dict[str, Any]) -> bool:
     found = json.loads(path.read_text(encoding="utf-8"))
     if found != settings:
         raise DatasetError(
-            f"{root}: holds the motion set with {_in_words(found)}; asked for was "
-            f"{_in_words(settings)}. Delete that folder, choose another, or ask for what it holds."
+            f"{root}: holds the motion set with {_listed(found)}; asked for was "
+            f"{_listed(settings)}. Delete that folder, choose another, or ask for what it holds."
         )
     return True
 
 
-def _in_words(settings: dict[str, Any]) -> str:
+def _listed(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 

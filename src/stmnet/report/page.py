@@ -108,8 +108,8 @@ def write_report(report: ReportContents, path: Path) -> Path:
     """Write the page and return its path; what was at the path stays whole until it is replaced.
 
     The file asks nothing of the network and can be sent on as it is. Raises StmnetError if the path
-    cannot be written or scores are not numbers, ValueError if the parts of the report do not fit
-    together. A video that cannot be read is named in the page with the reason.
+    cannot be written or scores are NaN or infinite, ValueError if the parts of the report do not
+    fit together. A video that cannot be read is named in the page with the reason.
     """
     _require_consistent(report)
     page = render_page(report)
@@ -172,8 +172,8 @@ def _require_consistent(report: ReportContents) -> None:
         num_unusable = int((~result.probabilities.isfinite()).any(dim=1).sum())
         if num_unusable:
             raise StmnetError(
-                f"{result.name}: the scores of {num_unusable} of {shape[0]} clips are not numbers. "
-                "Its training diverged: train again with a lower learning rate."
+                f"{result.name}: the scores of {num_unusable} of {shape[0]} clips are NaN or "
+                "infinite: training diverged. Lower optimizer.learning_rate and train again."
             )
 
 
