@@ -27,7 +27,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from pages import put_table, save_figure, save_json
 
-from stmnet.video.transcode import DEFAULT_INTERVALS, Shape, transcode
+from stmnet.video.codings import DEFAULT_INTERVALS
+from stmnet.video.transcode import Shape, transcode
 
 DEFAULT_OF_THE_ENCODER = 250
 INTERVALS = (DEFAULT_OF_THE_ENCODER, 32, 16, 12, 8, 6, 4, 2, 1)

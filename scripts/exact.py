@@ -46,7 +46,7 @@ def is_exact(path: Path, rng: random.Random, num_sets: int) -> bool:
     decoded: dict[int, np.ndarray] = {}
     num_decoded = 0
     with av.open(str(path)) as container:
-        for frame in container.decode(container.streams.video[0]):
+        for frame in container.decode(container.streams.best("video")):
             if num_decoded in wanted:
                 decoded[num_decoded] = frame.to_ndarray(format="rgb24")
             num_decoded += 1

@@ -189,6 +189,8 @@ def start_worker() -> subprocess.Popen[str]:
 
 def work() -> int:
     """Read the files named on stdin, and answer each with a line of JSON."""
+    import torch  # noqa: F401  # read_frames would, within the first file's seconds
+
     from stmnet.errors import StmnetError
     from stmnet.video.frames import probe, read_frames
 

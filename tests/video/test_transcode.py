@@ -13,7 +13,8 @@ import pytest
 from av.video.reformatter import Colorspace
 
 from stmnet.errors import VideoError
-from stmnet.video.transcode import SUFFIXES, Shape, Transcoded, transcode, upright_size
+from stmnet.video.codings import SUFFIXES
+from stmnet.video.transcode import Shape, Transcoded, transcode, upright_size
 from tests.conftest import VideoWriter, decode_all, moving_bars, write_audio
 
 CODECS = {".webm": "libvpx-vp9", ".avi": "mpeg4", ".mpg": "mpeg2video", ".mpeg": "mpeg2video"}

@@ -13,8 +13,9 @@ from stmnet.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
 from stmnet.files import atomic_write
 from stmnet.locks import LOCK
+from stmnet.video.codings import SUFFIXES
 from stmnet.video.shrink import IMAGE_SUFFIXES
-from stmnet.video.transcode import FORMAT_VERSION, SUFFIXES, Shape
+from stmnet.video.transcode import FORMAT_VERSION, Shape
 
 LIST_SUFFIXES = frozenset({".csv", ".json", ".txt"})
 SETTINGS_FILE = "prepare.json"

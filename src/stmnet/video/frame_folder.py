@@ -100,13 +100,13 @@ class FrameFolder:
         return torch.stack([images[index] for index in indices])
 
     def _decode(self, index: int) -> Tensor:
+        path = self.path / self._names[index]
+        data = _read_image(path)
         # Here, for they take long to import, and video files need none of torchvision. That its
         # decoding will leave it is announced; until then it is as fast as any, and there.
         import torch
         from torchvision.io import ImageReadMode, decode_image
 
-        path = self.path / self._names[index]
-        data = _read_image(path)
         try:
             image = decode_image(
                 torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB

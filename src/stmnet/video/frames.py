@@ -35,17 +35,20 @@ def read_frames(
 
     `path` is a video file or a folder of numbered images. Returns a uint8 RGB tensor
     (len(indices), 3, H, W), turned and mirrored as the file states, with the bytes of a full
-    decode; a stream that changes its size keeps that of the first frame returned. Indices, such as
-    a list, an array or a tensor of whole numbers, may repeat and come in any order. With
-    `square_pixels`, the width is resized where the file states that its pixels are not square, as
-    everything that stmnet's networks see is; without, the bytes are those that are stored.
+    decode, by the color matrix and range that the stream states; a stream that changes its size
+    keeps that of the first frame returned. Of several video streams the one that the container
+    marks as its default is read, else the largest. Indices, such as a list, an array or a tensor of
+    whole numbers, may repeat and come in any order. With `square_pixels`, the width is resized
+    where the file states that its pixels are not square, as everything that stmnet's networks see
+    is; without, the bytes are those that are stored.
 
     >>> import stmnet
     >>> frames = stmnet.read_frames("samples/opening_something.mp4", [0, 5, 5, 2])
     >>> frames.shape, frames.dtype
     (torch.Size([4, 3, 72, 96]), torch.uint8)
 
-    Raises `VideoError` for a file without a readable video stream and for a negative index, and
+    Raises `VideoError` for a file without a readable video stream, for one that names other files
+    (a playlist), for pictures over 16,384 pixels a side or 2**26 in all and for a negative index;
     `TruncatedVideoError`, which carries how many frames there are, for one past the last frame;
     `TypeError` for an index that is not a whole number, as true and false are not, and `ValueError`
     for none at all.

@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from stmnet.errors import VideoError
 from stmnet.files import atomic_write
+from stmnet.video.codings import CODINGS, CONTAINER_OPTIONS, DEFAULT_INTERVALS, REPEATABLE
 from stmnet.video.opening import (
     StreamEnds,
     decode,
@@ -40,7 +41,7 @@ from stmnet.video.opening import (
 from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 from stmnet.video.rgb import state_known_matrix
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever the same source and settings would give other bytes."""
 
 
@@ -63,68 +64,6 @@ class Transcoded:
     damage: str | None = None
 
 
-@dataclass(frozen=True)
-class _Coding:
-    """How a container family is written, in the codec that every tool expects there.
-
-    `options` are the encoder's. Where `counts` is true, the container has a fixed rate and no times
-    of its own: a frame's number is its time.
-    """
-
-    container: str
-    codec: str
-    options: dict[str, str]
-    counts: bool = False
-
-
-_H264 = {
-    "preset": "fast",
-    "crf": "20",
-    # CAVLC takes three quarters of CABAC's time to decode, for an eighth more bytes. B-frames that
-    # no other refers to are left out by a reader when nobody asked for them.
-    "coder": "vlc",
-    "b-pyramid": "none",
-    "weightp": "none",
-    # Not the same bits every time: one file in thirty differed from its twin. With key frames this
-    # close it has next to nothing to look ahead to anyway.
-    "mbtree": "0",
-    "sc_threshold": "0",
-    "flags": "+cgop",
-}
-_VP9 = {
-    # A quarter of the time that "good" takes, for an eighth more bytes.
-    "deadline": "realtime",
-    "cpu-used": "5",
-    "crf": "34",
-    "b": "0",
-    # The encoder would hold frames back to make hidden ones that every reader decodes for nothing.
-    "auto-alt-ref": "0",
-    "lag-in-frames": "0",
-}
-# B-frames would be out of order in AVI, which has no times to sort them by. Scene cuts may not move
-# key frames. A constant quantizer looks at no frame but its own.
-_MPEG = {"qmin": "4", "qmax": "4", "bf": "0", "sc_threshold": "1000000000"}
-
-_CODINGS = {
-    ".mp4": _Coding("mp4", "libx264", _H264),
-    ".m4v": _Coding("mp4", "libx264", _H264),
-    ".mov": _Coding("mov", "libx264", _H264),
-    ".mkv": _Coding("matroska", "libx264", _H264),
-    ".webm": _Coding("webm", "libvpx-vp9", _VP9),
-    ".avi": _Coding("avi", "mpeg4", _MPEG, counts=True),
-    ".mpg": _Coding("vob", "mpeg2video", _MPEG, counts=True),
-    ".mpeg": _Coding("vob", "mpeg2video", _MPEG, counts=True),
-}
-SUFFIXES = frozenset(_CODINGS)
-
-# Where the gain in speed flattens (benchmarks/intervals.py). A key frame in VP9 takes many times
-# the bytes of another frame, and as long to decode as several.
-DEFAULT_INTERVALS = dict.fromkeys(SUFFIXES, 6) | {".webm": 16}
-
-# No clock and no random number in the bytes.
-_REPEATABLE = {"fflags": "+bitexact"}
-# The index first, so that a file that was cut off still opens.
-_CONTAINER_OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
 # ITU-T H.273's number, which PyAV has no name for.
 _MATRIX_OF_RGB = 0
 # What is wrong with the place that is written to, and not with the source.
@@ -245,7 +184,7 @@ class _Encoding:
         *,
         aspect: Fraction,
     ) -> None:
-        coding = _CODINGS[suffix]
+        coding = CODINGS[suffix]
         interval = shape.key_frame_interval or DEFAULT_INTERVALS[suffix]
         self._counts = coding.counts
         self._orientation = orientation_of(first)
@@ -260,7 +199,7 @@ class _Encoding:
         self._last_time: int | None = None
         self.num_frames = 0
 
-        options = _REPEATABLE | _CONTAINER_OPTIONS.get(coding.container, {})
+        options = REPEATABLE | CONTAINER_OPTIONS.get(coding.container, {})
         self._container = av.open(str(path), "w", format=coding.container, options=options)
         self._stream = cast("VideoStream", self._container.add_stream(coding.codec, rate=rate))
         self._stream.width, self._stream.height = self._size

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stmnet.errors import VideoError
+from stmnet.errors import VideoError, escaped
 from stmnet.files import is_folder
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"})
@@ -39,7 +39,7 @@ def missing_videos(videos: Sequence[Path]) -> dict[str, str]:
         try:
             video.stat()
         except FileNotFoundError:
-            missing[str(video)] = f"{video}: no such file. Give the path of a video file."
+            missing[str(video)] = escaped(f"{video}: no such file. Give the path of a video file.")
         except (OSError, ValueError):
             pass  # Opening it says what is wrong.
     return missing
