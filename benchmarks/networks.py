@@ -22,16 +22,17 @@ from typing import Any
 from pages import put_table, save_json
 
 from stmnet.memory import keep_freed_memory
-from stmnet.profiling.bench import Entry, Mode, Shape, Speed, bench, machine, num_threads
+from stmnet.profiling.bench import BenchedModel, Mode, Speed, Workload, bench, num_threads
+from stmnet.profiling.machine import describe_machine
 
 COMMAND = "python benchmarks/networks.py"
-STM = Entry("stm_resnet50", 8)
+STM = BenchedModel("stm_resnet50", 8)
 OTHERS = (
-    Entry("tsn_resnet50", 8),
-    Entry("tsm_resnet50", 8),
-    Entry("tea_res2net50", 8),
-    Entry("eco_full", 16),
-    Entry("i3d_resnet50", 32),
+    BenchedModel("tsn_resnet50", 8),
+    BenchedModel("tsm_resnet50", 8),
+    BenchedModel("tea_res2net50", 8),
+    BenchedModel("eco_full", 16),
+    BenchedModel("i3d_resnet50", 32),
 )
 # At least this is STM's speed over theirs to be; over TSN's it depends on the mode.
 TARGETS = {"tsm_resnet50": 0.95, "tea_res2net50": 1.5, "eco_full": 1.3, "i3d_resnet50": 6.0}
@@ -63,7 +64,8 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         measured = asdict(self.speed)
-        del measured["ratio"]  # stm_over_it, the other way round
+        for name in ("ratio", "ratio_p10", "ratio_p90"):  # stm_over_it, the other way round
+            del measured[name]
         rest = {"stm_over_it": self.stm_over_it, "target": self.target}
         return {"batch": self.batch} | asdict(self.mode) | measured | rest
 
@@ -83,16 +85,19 @@ def main() -> None:
     arguments = parser.parse_args()
     keep_freed_memory()  # as `stmnet` does
 
-    others = [e for e in OTHERS if arguments.models is None or e.model in arguments.models]
+    others = [e for e in OTHERS if arguments.models is None or e.name in arguments.models]
     rows: list[Row] = []
     with num_threads(arguments.threads):
-        facts = machine(arguments.device) | {"size": arguments.size, "rounds": arguments.rounds}
+        facts = asdict(describe_machine(arguments.device)) | {
+            "size": arguments.size,
+            "rounds": arguments.rounds,
+        }
         for run in arguments.run or ("eager", "compiled"):
             for dtype in arguments.dtype:
                 mode = Mode(arguments.device, dtype, compiled=run == "compiled")
                 for batch in arguments.batch:
-                    shape = Shape(batch, arguments.size)
-                    measured = measure(others, mode, shape, rounds=arguments.rounds)
+                    workload = Workload(batch, arguments.size)
+                    measured = measure(others, mode, workload, rounds=arguments.rounds)
                     print(in_lines(measured), end="\n\n", flush=True)
                     rows += measured
     if arguments.docs:
@@ -121,12 +126,12 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for compiled, dtype, batch in columns
     ]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    stm = [f"{found[*column, STM.model]['videos_per_second']:.2f}" for column in columns]
+    stm = [f"{found[*column, STM.name]['videos_per_second']:.2f}" for column in columns]
     lines.append("| videos/s of STM-50 | " + " | ".join(stm) + " |")
     for entry in OTHERS:
-        cells = [as_cell(found.get((*column, entry.model))) for column in columns]
+        cells = [as_cell(found.get((*column, entry.name))) for column in columns]
         if any(cells):
-            lines.append(f"| over {entry.model}, {entry.frames} frames | {' | '.join(cells)} |")
+            lines.append(f"| over {entry.name}, {entry.frames} frames | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -138,10 +143,12 @@ def as_cell(row: Mapping[str, Any] | None) -> str:
     return f"{row['stm_over_it']:.2f}{' *' if missed else ''}"
 
 
-def measure(others: Sequence[Entry], mode: Mode, shape: Shape, *, rounds: int) -> list[Row]:
+def measure(
+    others: Sequence[BenchedModel], mode: Mode, workload: Workload, *, rounds: int
+) -> list[Row]:
     """STM-50 beside the others; it runs first."""
-    speeds = bench([STM, *others], mode, shape, rounds=rounds)
-    return [Row(shape.batch, mode, speed, 1 / speed.ratio) for speed in speeds]
+    speeds = bench([STM, *others], mode, workload, rounds=rounds).speeds
+    return [Row(workload.batch, mode, speed, 1 / speed.ratio) for speed in speeds]
 
 
 def in_lines(rows: Sequence[Row]) -> str:

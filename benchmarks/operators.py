@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 
 from stmnet.memory import keep_freed_memory
 from stmnet.models.stm import CMM, ChannelwiseTemporalConv
-from stmnet.profiling.bench import machine, measure_in_turn, num_threads
+from stmnet.profiling.bench import measure_in_turn, num_threads
+from stmnet.profiling.machine import describe_machine
 
 COMMAND = "python benchmarks/operators.py"
 NUM_FRAMES = 8
@@ -48,7 +50,7 @@ def main() -> None:
     keep_freed_memory()  # as `stmnet` does
 
     with num_threads(arguments.threads), torch.inference_mode():
-        facts = machine("cpu") | {"rounds": arguments.rounds}
+        facts = asdict(describe_machine("cpu")) | {"rounds": arguments.rounds}
         milliseconds = {name: measure(dtype, arguments.rounds) for name, dtype in DTYPES.items()}
     operators = list(milliseconds["float32"])
     lines = ["| ms in all sixteen blocks | " + " | ".join(DTYPES) + " |", "|---|---|---|"]

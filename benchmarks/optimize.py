@@ -16,6 +16,7 @@ import argparse
 import copy
 import statistics
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,7 +29,8 @@ import stmnet
 from stmnet.memory import keep_freed_memory
 from stmnet.models import resnet
 from stmnet.models.stm import CSTM, ChannelwiseTemporalConv
-from stmnet.profiling.bench import machine, measure_in_turn, num_threads
+from stmnet.profiling.bench import measure_in_turn, num_threads
+from stmnet.profiling.machine import describe_machine
 
 COMMAND = "python benchmarks/optimize.py"
 NUM_FRAMES, SIZE = 8, 224
@@ -55,7 +57,7 @@ def main() -> None:
         ),
     }
     with num_threads(arguments.threads), torch.inference_mode():
-        facts = machine("cpu") | {"rounds": arguments.rounds}
+        facts = asdict(describe_machine("cpu")) | {"rounds": arguments.rounds}
         logits = {name: run() for name, run in runs.items()}
         seconds = measure_in_turn(list(runs.values()), rounds=arguments.rounds, wait=lambda: None)
     first = next(iter(logits.values()))

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from stmnet.profiling.machine import describe_machine
+
 
 def save_json(path: Path, command: str, content: dict[str, Any]) -> None:
-    """Write the figures with the command, the date and the machine that they are from."""
+    """Write the figures with the command, the date and the machine that they are from.
+
+    `content` may describe another device than the CPU, or other threads than torch's own.
+    """
     head = {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        **asdict(describe_machine("cpu")),
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(head | content, indent=1) + "\n", encoding="utf-8")

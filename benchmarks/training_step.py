@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from pages import put_table, save_json
 
 from stmnet.memory import keep_freed_memory
 from stmnet.models.zoo import build_model
-from stmnet.profiling.bench import machine, measure_in_turn, num_threads, waiting
+from stmnet.profiling.bench import measure_in_turn, num_threads, waiting
+from stmnet.profiling.machine import describe_machine
 
 COMMAND = "python benchmarks/training_step.py"
 MODELS = ("tsn_resnet50", "stm_resnet50")
@@ -60,7 +62,7 @@ def main() -> None:
             print(peak_memory(arguments.memory_of, arguments.batch[0], arguments.device))
             return
         keep_freed_memory()  # as `stmnet` does
-        facts = machine(arguments.device) | {
+        facts = asdict(describe_machine(arguments.device)) | {
             "frames": NUM_FRAMES,
             "size": SIZE,
             "rounds": arguments.rounds,

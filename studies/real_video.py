@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from stmnet.curation.prepare import prepare
 from stmnet.data.view_plan import CENTER
-from stmnet.datasets.class_folders import Row, parse_segments
+from stmnet.datasets.class_folders import ListedPart, parse_segments
 from stmnet.datasets.clip_list import ClipList
 from stmnet.datasets.lists import read_text
 from stmnet.datasets.splits import read_split
@@ -106,12 +106,12 @@ def prepare_ucf(work: Path, shared: Path) -> None:
             save_file(start, unfinished)
 
 
-def ucf_rows(lists: Path, name: str, videos: Path) -> list[Row]:
+def ucf_rows(lists: Path, name: str, videos: Path) -> list[ListedPart]:
     """The clips of a published list that are there."""
     index = lists / "classInd.txt"
     label_names = parse_class_index(read_text(index), index)
     entries = parse_ucf101(read_text(lists / name), lists / name, label_names)
-    rows = [Row(f"{entry.video}.avi", label_names[entry.label]) for entry in entries]
+    rows = [ListedPart(f"{entry.video}.avi", label_names[entry.label]) for entry in entries]
     return [row for row in rows if (videos / row.video).is_file()]
 
 

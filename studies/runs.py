@@ -18,14 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stmnet.data.view_plan import CENTER, ViewPlan
 from stmnet.datasets.clip_list import ClipList
 from stmnet.evaluation.scoring import Scoring, score_clips
 from stmnet.files import atomic_write
 from stmnet.memory import keep_freed_memory
-from stmnet.profiling.bench import machine
+from stmnet.profiling.machine import describe_machine
 from stmnet.recognizer import Recognizer, load
 from stmnet.runs.history import read_history
 from stmnet.runs.recipe import load_recipe
@@ -171,7 +169,7 @@ def _made_with() -> dict[str, Any]:
     return {
         "commit": _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"),
         "date": time.strftime("%Y-%m-%d"),
-        **machine("cuda" if torch.cuda.is_available() else "cpu"),
+        **asdict(describe_machine()),
     }
 
 

@@ -17,6 +17,7 @@ from typing import TextIO
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from stmnet.cli.main import main
 
@@ -134,6 +135,14 @@ def write_video(
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+    return path
+
+
+def write_gif(path: Path, *, num_frames: int = 24, width: int = 96, height: int = 72) -> Path:
+    """Write an animated GIF of moving bars, 12.5 frames per second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = map(Image.fromarray, moving_bars(num_frames, width, height))
+    first.save(path, save_all=True, append_images=others, duration=80)
     return path
 
 

@@ -21,7 +21,7 @@ from studies.runs import Outcome, Run, finish_all, record, recorded
 from studies.so_far import first_seeds
 from studies.tables import cell, class_mean, crossed_interval, difference, each_seed, table
 
-from stmnet.datasets.class_folders import Row
+from stmnet.datasets.class_folders import ListedPart
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
 
@@ -110,12 +110,15 @@ def test_differences_are_of_the_seeds_that_both_have() -> None:
 # ---- lists ----
 
 
-def recordings() -> list[Row]:
+def recordings() -> list[ListedPart]:
     """Eleven recordings; every third has both classes."""
     rows = []
     for number in range(11):
         labels = ["standup"] * (1 + number % 4) + ["sitdown"] * (number % 3 == 0)
-        rows += [Row(f"{number}.mp4", label, 50 * i, 50 * i + 40) for i, label in enumerate(labels)]
+        rows += [
+            ListedPart(f"{number}.mp4", label, 50 * i, 50 * i + 40)
+            for i, label in enumerate(labels)
+        ]
     return rows
 
 
@@ -154,7 +157,7 @@ def test_written_lists_are_read_as_they_were_meant(tmp_path: Path) -> None:
     for split, meant in (("train", train), ("test", test)):
         assert read[split].label_names == ("sitdown", "standup")
         assert [
-            Row(
+            ListedPart(
                 clip.video.name,
                 read[split].label_names[clip.label],
                 clip.start_frame,

@@ -206,6 +206,38 @@ def test_parts_of_a_recording(tmp_path: Path) -> None:
         assert other.read_bytes() == before
 
 
+def test_an_empty_list_of_exclusions_leaves_out_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "set/wave").mkdir(parents=True)
+    for name in ("1.mp4", "2.mp4"):
+        write_video(tmp_path / "set/wave" / name, num_frames=9)
+    exclusions = tmp_path / "bad.txt"
+    arguments = ("folder", "--root", tmp_path / "set", "--processes", 1, "--exclusions", exclusions)
+    for _ in range(2):  # and an empty list is a list, which another replaces
+        code, _, err = run(capsys, *arguments)
+        assert (code, err) == (0, f"0 clips to leave out are in {exclusions}\n")
+        assert exclusions.read_bytes() == b""
+        clips = read_split("folder", tmp_path / "set", "train", exclude=exclusions)
+        assert (len(clips.clips), clips.excluded) == (1, ())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_exclusions_take_no_device_s_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "bad.txt"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/full")
+    before = path.stat()
+    # Before the videos are read: there is no such folder.
+    code, out, err = run(capsys, "folder", "--root", tmp_path / "none", "--exclusions", path)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"stmnet: {path}: cannot be written (Not a regular file). Choose another file.\n"
+    )
+    assert path.stat() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,16 @@ import torch
 from PIL import Image
 
 from stmnet.cli.main import main
-from stmnet.cli.progress import ProgressOnStderr, in_words
-from stmnet.curation.prepare import estimate, prepare
-from stmnet.curation.prepared_tree import survey
+from stmnet.cli.progress import ProgressBar, format_seconds
+from stmnet.curation.prepare import _Job, _make, estimate, prepare
+from stmnet.curation.prepared_tree import UNREADABLE_FILE, survey
 from stmnet.datasets.exclusions import exclude_clips
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
+from stmnet.locks import LOCK
 from stmnet.video.frames import read_frames
 from stmnet.video.transcode import Shape
-from tests.conftest import STMNET, decode_all, moving_bars, write_audio, write_video
+from tests.conftest import STMNET, decode_all, moving_bars, write_audio, write_gif, write_video
 
 SHAPE = Shape(short_side=64, key_frame_interval=4)
 
@@ -271,18 +273,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     [
         ("ucf110 --root IN --out OUT", "unknown data set 'ucf110'. Known: "),
         ("ucf101 --out OUT", "ucf101: only the motion set is made from nothing"),
-        ("ucf101 --root NONE --out OUT", "no such folder. Set --root"),
+        ("ucf101 --root NONE --out OUT", "no such folder. Set root"),
         ("ucf101 --root EMPTY --out OUT", "no video ("),
-        ("ucf101 --root IN --out IN", "Choose an --out beside it"),
-        ("ucf101 --root IN --out IN/prepared", "Choose an --out beside it"),
-        ("ucf101 --root IN/videos --out IN", "Choose an --out beside it"),
+        ("ucf101 --root IN --out IN", "Choose a folder beside it"),
+        ("ucf101 --root IN --out IN/prepared", "Choose a folder beside it"),
+        ("ucf101 --root IN/videos --out IN", "Choose a folder beside it"),
         ("ucf101 --root IN --out OTHER", "holds data but no prepare.json"),
-        ("ucf101 --root IN --out IN/archive.zip/x", "Choose an --out beside it"),
+        ("ucf101 --root IN --out IN/archive.zip/x", "Choose a folder beside it"),
         ("ucf101 --root IN --out FILE/x", "cannot be written (Not a directory)"),
-        ("ucf101 --root IN --out OUT --short-side 4", "--short-side 4: at least 16."),
-        ("ucf101 --root IN --out OUT --short-side 0", "--short-side 0: at least 16."),
-        ("ucf101 --root IN --out OUT --key-frame-interval 0", "--key-frame-interval 0: at least 1"),
-        ("ucf101 --root IN --out OUT --processes 0", "--processes 0: at least 1."),
+        ("ucf101 --root IN --out OUT --short-side 4", "short_side is 4. Give at least 16."),
+        ("ucf101 --root IN --out OUT --short-side 0", "short_side is 0. Give at least 16."),
+        ("ucf101 --root IN --out FILE/x --dry-run", "file/x: cannot be written (Not a directory)"),
+        ("ucf101 --root IN --out FILE/x/y --dry-run", "cannot be written (Not a directory)"),
+        ("ucf101 --root IN --out FILE --dry-run", "file: cannot be written (Not a directory)"),
     ],
 )
 def test_what_cannot_be_prepared_is_said_in_one_line(
@@ -301,6 +304,63 @@ def test_what_cannot_be_prepared_is_said_in_one_line(
     assert len(err.splitlines()) == 1
     assert message in err
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "processes", "message"),
+    [
+        (Shape(15), None, "short_side is 15. Give at least 16."),
+        (Shape(64, 0), None, "key_frame_interval is 0. Give at least 1."),
+        (SHAPE, 0, "processes is 0. Give at least 1."),
+    ],
+)
+@pytest.mark.parametrize("function", [prepare, estimate])
+def test_numbers_that_make_no_sense_are_refused(
+    root: Path,
+    tmp_path: Path,
+    function: Callable[..., object],
+    shape: Shape,
+    processes: int | None,
+    message: str,
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        function("folder", root, tmp_path / "out", shape=shape, processes=processes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gif_is_a_video_and_is_copied(tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    whole = write_gif(root / "x/a.gif", num_frames=20)
+    write_video(root / "x/b.mp4")
+    (root / "x/text.gif").write_text("no video")
+    assert estimate("folder", root, out, shape=SHAPE, processes=1).num_videos == 3
+    summary = prepare("folder", root, out, shape=SHAPE, processes=1)
+    assert (summary.num_videos, summary.num_done, summary.left_out) == (3, 2, ())
+    assert (out / "x/a.gif").read_bytes() == whole.read_bytes()
+    assert list(summary.unreadable) == [Path("x/text.gif")]
+    assert "not a readable video" in summary.unreadable[Path("x/text.gif")]
+    assert not (out / "x/text.gif").exists()
+
+
+def test_damage_is_noted_before_the_copy_appears(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_frames(root / "frames/3", 3, 96, 72)
+    cut(root / "frames/3/00002.jpg")
+    out = tmp_path / "out"
+    noted = []
+
+    def look(folder: Path, name: Path, damage: str) -> None:
+        noted.append((name.as_posix(), (folder / name).exists()))
+        raise OSError(28, "No space left on device", str(folder / UNREADABLE_FILE))
+
+    monkeypatch.setattr("stmnet.curation.prepare.note_damage", look)
+    out.mkdir()
+    for name in ("videos/cut.mp4", "frames/3"):
+        outcome = _make(_Job(Path(name), root, out, SHAPE))
+        assert outcome.fatal == f"{out}/unreadable.txt: cannot be written (No space left on device)"
+    assert noted == [("videos/cut.mp4", False), ("frames/3", False)]
+    assert not [path for path in out.rglob("*") if path.is_file() and path.name != LOCK]
 
 
 def test_other_settings_are_refused_by_name(root: Path, tmp_path: Path) -> None:
@@ -407,14 +467,14 @@ def test_a_log_gets_a_line_now_and_then(
 ) -> None:
     clock = iter([0.0, 30.0, 61.0, 90.0, 122.0])
     monkeypatch.setattr("stmnet.cli.progress.time.monotonic", lambda: next(clock))
-    with ProgressOnStderr("videos") as progress:
+    with ProgressBar("videos") as progress:
         for done in (1_000, 2_000, 3_000, 4_000):
             progress.show(done, 12_000)
     assert capsys.readouterr().err.splitlines() == [
         "2,000 of 12,000 videos, about 5 min left",
         "4,000 of 12,000 videos, about 4 min left",
     ]
-    assert [in_words(s) for s in (3, 100, 7_000)] == ["3 s", "2 min", "1.9 h"]
+    assert [format_seconds(s) for s in (3, 100, 7_000)] == ["3 s", "2 min", "1.9 h"]
 
 
 # ---- processes that are ended ----

@@ -33,9 +33,9 @@ def test_what_an_item_does_to_its_process_is_its_own_result(processes: int) -> N
         "a": "A",
         "b": "B",
         "c": "C",
-        "die": Lost("it ended the process that read it (SIGSEGV)"),
-        "exit": Lost("it ended the process that read it (exit code 3)"),
-        "hang": Lost("it took more than 1 s"),
+        "die": Lost("crash: it ended the process that read it (SIGSEGV)"),
+        "exit": Lost("crash: it ended the process that read it (exit code 3)"),
+        "hang": Lost("timeout: it took more than 1 s"),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stmnet.datasets.class_folders import Row, held_out, read_folder
+from stmnet.datasets.class_folders import ListedPart, held_out, read_folder
 from stmnet.datasets.clip_list import UNLABELED, Clip
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
@@ -43,7 +43,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
 
 
 def test_small_classes_keep_a_video_to_learn_from() -> None:
-    rows = [Row("a/1", "a"), Row("a/2", "a"), Row("b/1", "b")]
+    rows = [ListedPart("a/1", "a"), ListedPart("a/2", "a"), ListedPart("b/1", "b")]
     assert len(held_out(rows)) == 1
     assert not held_out(rows[2:])
 
@@ -218,7 +218,7 @@ def test_a_quote_that_is_not_closed_takes_in_no_other_line(
     touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
     lines = ["path,label", "a.mp4,wave", 'b.mp4,"wave', *lines_after]
     (tmp_path / "all.csv").write_text("\n".join(lines))
-    with pytest.raises(DatasetError, match=r"all\.csv:3: its quotes do not match.*b\.mp4"):
+    with pytest.raises(DatasetError, match=r"all\.csv:3: not CSV: its quotes do not match.*b\.mp4"):
         read_split("folder", tmp_path, "train")
     # `stmnet check` goes on: the other lines are read as they are.
     wrong: list[str] = []

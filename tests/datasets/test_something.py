@@ -61,7 +61,7 @@ def test_v2_as_published(root: Path) -> None:
 def test_a_test_list_has_labels_once_its_answers_are_there(root: Path) -> None:
     assert [clip.label for clip in read_something_v2(root, "test").clips] == [UNLABELED]
     assert len(read_split("something_v2", root, "test", labeled=False).clips) == 1
-    with pytest.raises(DatasetError, match=r"the test list has no labels.*as validation"):
+    with pytest.raises(DatasetError, match=r"the test list has no labels.*such as validation"):
         read_split("something_v2", root, "test")
     (root / "test-answers.csv").write_text("3;Closing something\n")
     assert [clip.label for clip in read_split("something_v2", root, "test").clips] == [0]
@@ -86,9 +86,9 @@ def test_a_template_is_text(root: Path, template: object) -> None:
         (None, 'entry 2 has no "id"'),
         (["7"], 'entry 2 has no "id"'),
         (7.5, 'entry 2 has no "id"'),
-        ("", "'' is no name of a file"),
-        ("7\0", r"'7\\x00' is no name of a file"),
-        ("\ud800/7", r"'\\ud800/7' is no name of a file"),
+        ("", "'' is not a valid file name"),
+        ("7\0", r"'7\\x00' is not a valid file name"),
+        ("\ud800/7", r"'\\ud800/7' is not a valid file name"),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -123,10 +123,18 @@ def test_a_list_of_other_labels_is_told_line_by_line(root: Path) -> None:
         ("labels.json", '{"Opening something": 1e999}', "'Opening something' is inf, no whole"),
         ("labels.json", '{"Opening something": 0.9}', "'Opening something' is 0.9, no whole"),
         ("labels.json", '{"Opening something": null}', "'Opening something' is None, no whole"),
-        ("labels.json", '{"a":' * 100_000, r"labels\.json: no list: .*brackets in brackets"),
-        ("labels.json", f'{{"a": {"1" * 5_000}}}', r"labels\.json: no list: .*thousands of digits"),
-        ("train.json", "[" * 100_000, r"train\.json: no list: .*brackets in brackets"),
-        ("train.json", f'[{{"id": {"1" * 5_000}}}]', r"train\.json: no list: .*of digits"),
+        (
+            "labels.json",
+            '{"a":' * 100_000,
+            r"labels\.json: not a valid list: brackets nested",
+        ),
+        (
+            "labels.json",
+            f'{{"a": {"1" * 5_000}}}',
+            r"labels\.json: not a valid list: .*of digits",
+        ),
+        ("train.json", "[" * 100_000, r"train\.json: not a valid list: brackets nested too deep"),
+        ("train.json", f'[{{"id": {"1" * 5_000}}}]', r"train\.json: not a valid list: .*of digits"),
         ("train.json", "{}", "train.json: holds no JSON array"),
         ("train.json", "[]", "the train list is empty"),
         ("train.json", '[{"id": "7"}]', 'train.json:1: entry 1 has no "id" or no "template"'),
@@ -160,7 +168,7 @@ def test_a_wrong_line_is_named_with_its_number(root: Path) -> None:
 
 
 def test_missing_lists_and_unknown_sets_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no labels\.json there. Set data\.root"):
+    with pytest.raises(DatasetError, match=r"no labels\.json there. Set root"):
         read_something_v2(tmp_path, "train")
     with pytest.raises(DatasetError, match=r"unknown data set 'ssv2'. Known: motion, something_v1"):
         read_split("ssv2", tmp_path, "train")

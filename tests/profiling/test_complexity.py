@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stmnet.cli.complexity_table import count_in_words, paper_in_words, parse_options
+from stmnet.cli.complexity import parse_options
+from stmnet.cli.main import main
 from stmnet.errors import StmnetError, UnknownModelError
 from stmnet.models.zoo import build_model, list_models
 from stmnet.profiling.complexity import measure, measure_network
@@ -17,6 +19,7 @@ from stmnet.profiling.paper_costs import (
     TABLE_10,
     PaperCost,
     PaperFigure,
+    compare,
     compare_row,
 )
 
@@ -182,11 +185,11 @@ def test_printed_figures() -> None:
 
 
 def test_table_rows_appear_with_the_networks() -> None:
-    told = paper_in_words(10).json
-    assert [row["row"] for row in told["rows"]] == [cost.row for cost in TABLE_10]
+    rows = [row.to_json() for row in compare(10)]
+    assert [row["row"] for row in rows] == [cost.row for cost in TABLE_10]
     assert {cost.model for cost in TABLE_4} >= {"i3d_resnet50", "eco_full", "tea_res2net50"}
     # Every figure that is missed has its reason.
-    for row in told["rows"]:
+    for row in rows:
         assert row["remark"] or (row["macs"]["agrees"] and row["parameters"]["agrees"])
 
 
@@ -196,20 +199,45 @@ def test_an_operator_nobody_counts_is_named() -> None:
     assert cost.modules[0].name == "conv1"
 
 
-def test_options_on_the_command_line() -> None:
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["complexity", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("table", [4, 10])
+def test_the_papers_tables_fit_a_page(capsys: pytest.CaptureFixture[str], table: int) -> None:
+    code, out, _ = printed(capsys, "--table", str(table))
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 100
+    # Every remark stands once below the table, under the number that its rows have.
+    head, _, notes = out.partition("\n\n")
+    notes = " ".join(notes.split())
+    for cost in {4: TABLE_4, 10: TABLE_10}[table]:
+        (row,) = [line for line in head.splitlines() if line.startswith(f"{cost.row}  ")]
+        assert cost.macs.printed in row.split()
+        number = row.split()[-1]
+        assert number.startswith("(") == bool(cost.remark)
+        if cost.remark:
+            assert notes.count(f"{number} {cost.remark}") == 1
+
+
+def test_options_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["modules=cstm", "stages=[2, 3]", "blocks=1", "dropout=0.2"]
     assert parse_options(words) == {
         "modules": "cstm", "stages": [2, 3], "blocks": 1, "dropout": 0.2
     }  # fmt: skip
-    told = count_in_words("stm_resnet18", options=["modules=none"], size=32, depth=1).json
+    words = ("stm_resnet18", "--option", "modules=none", "--size", "32", "--modules", "1", "--json")
+    told = json.loads(printed(capsys, *words)[1])
     assert told["parameters"] == measure("tsn_resnet18", size=32).parameters
     assert [part["name"] for part in told["modules"]][:2] == ["conv1", "bn1"]
     with pytest.raises(UnknownModelError, match="--option cstm: no value. Write NAME=VALUE."):
         parse_options(["cstm"])
-    with pytest.raises(UnknownModelError, match=r"--option stages=\[2: the value cannot be read"):
+    with pytest.raises(UnknownModelError, match=r"--option stages=\[2: the value is not YAML"):
         parse_options(["stages=[2"])
-    with pytest.raises(UnknownModelError, match="Leave out model, num-classes"):
-        paper_in_words(4, given=["model", "num_classes"])
+    code, out, err = printed(capsys, "tsn_resnet18", "--table", "4", "--num-classes", "3")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "Leave out model, num-classes" in err
     with pytest.raises(StmnetError, match="size is 0. Give at least 1."):
         measure("tsn_resnet18", size=0)
 

@@ -53,10 +53,10 @@ def generate_with_progress(
     root: Path, *, seed: int, clips_per_class: SplitSizes, processes: int | None = None
 ) -> None:
     """Generate the motion set under `root`, with its progress on stderr."""
-    from stmnet.cli.progress import ProgressOnStderr
+    from stmnet.cli.progress import ProgressBar
     from stmnet.motion.generate import generate
 
-    with ProgressOnStderr("clips") as progress:
+    with ProgressBar("clips") as progress:
         generate(
             root,
             seed=seed,

@@ -80,5 +80,5 @@ def format_seconds(seconds: float) -> str:
 
 
 # Until every verb says them so.
-ProgressOnStderr = ProgressBar
+ProgressBar = ProgressBar
 in_words = format_seconds

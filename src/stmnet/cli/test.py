@@ -96,11 +96,11 @@ def run(arguments: argparse.Namespace) -> int:
     validate_evaluation(arguments.checkpoints, options)  # before torch is imported
 
     from stmnet.cli.evaluation_tables import evaluations_to_json, render_evaluations
-    from stmnet.cli.progress import ProgressOnStderr
+    from stmnet.cli.progress import ProgressBar
     from stmnet.evaluation.several_checkpoints import evaluate_checkpoints
     from stmnet.report.evaluation_page import write_evaluation_page
 
-    with ProgressOnStderr("clips") as progress:
+    with ProgressBar("clips") as progress:
         found = evaluate_checkpoints(arguments.checkpoints, options, shard, on_clip=progress.show)
     for result in found.results:
         write_evaluation_page(result)

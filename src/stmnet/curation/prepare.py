@@ -1,4 +1,4 @@
-"""`stmnet prepare`: a copy of a data set whose videos are small and quick to read at random.
+"""Prepare a data set: a copy whose videos are small and quick to read at random.
 
 The copy is laid out as the original: every video and every folder of frames at the same relative
 path, and the lists beside them, so that whatever reads the one reads the other.
@@ -9,13 +9,15 @@ is there is not made again.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -32,14 +34,16 @@ from stmnet.curation.prepared_tree import (
 from stmnet.curation.worker_processes import Lost, map_in_processes
 from stmnet.datasets.splits import dataset_named
 from stmnet.errors import DatasetError, VideoError
-from stmnet.files import atomic_write
+from stmnet.files import is_folder
 from stmnet.locks import lock_folder, share_lock
-from stmnet.video.shrink import atomic_folder, shrink_folder
-from stmnet.video.transcode import Shape, transcode
+from stmnet.video.codings import CODINGS
+from stmnet.video.shrink import shrink_folder
+from stmnet.video.transcode import Shape, copy_video, transcode
 
 DEFAULT_SHAPE = Shape()
 NUM_SAMPLES = 12
 """How many videos `estimate` transcodes to tell the size of all."""
+MIN_SHORT_SIDE = 16
 MAX_SECONDS_A_VIDEO = 3600.0
 """A video that takes longer counts as unreadable."""
 
@@ -111,7 +115,7 @@ def prepare(
     Raises `DatasetError` for a root without videos, an `out` with other data or other settings or
     at which another run is at work, and where `out` cannot be written.
     """
-    _check(shape, processes)
+    _validate(shape, processes)
     plan = _survey(dataset, root, out)
     try:
         # A worker may outlive the run by a file: two writers of one hidden file would spoil it.
@@ -176,8 +180,9 @@ def estimate(
 
     Raises `DatasetError` as `prepare` does, and where not one of the samples can be read.
     """
-    _check(shape, processes)
+    _validate(shape, processes)
     plan = _survey(dataset, root, out)
+    _require_folder_or_none(out)
     claim(out, dataset, shape, only_look=True)
     jobs = _todo(plan, out, shape)
     sizes = [size_in_bytes(job.root / job.name) for job in jobs]
@@ -201,7 +206,7 @@ def estimate(
         )
     sampled_bytes = sum(outcome.bytes_in for outcome in done)
     factor = sum(sizes) / sampled_bytes if sampled_bytes else 0.0
-    parent = next(p for p in (out, *out.resolve().parents) if p.is_dir())
+    parent = next(p for p in (out, *out.resolve().parents) if is_folder(p))
     return Estimate(
         num_videos=len(plan.videos),
         num_kept=len(plan.videos) - len(jobs),
@@ -213,12 +218,21 @@ def estimate(
     )
 
 
-def _check(shape: Shape, processes: int | None) -> None:
-    smallest = {"short-side": 16, "key-frame-interval": 1, "processes": 1}
-    given = (shape.short_side, shape.key_frame_interval, processes)
-    for (name, least), value in zip(smallest.items(), given, strict=True):
+def _validate(shape: Shape, processes: int | None) -> None:
+    numbers = {**asdict(shape), "processes": processes}
+    for name, value in numbers.items():
+        least = MIN_SHORT_SIDE if name == "short_side" else 1
         if value is not None and value < least:
-            raise DatasetError(f"--{name} {value}: at least {least}.")
+            raise DatasetError(f"{name} is {value}. Give at least {least}.")
+
+
+def _require_folder_or_none(out: Path) -> None:
+    """Raise `DatasetError` where a folder cannot be made, for a part of the path is a file."""
+    for path in (out, *out.parents):
+        if os.path.lexists(path):
+            if not path.is_dir():
+                raise _cannot_write(out, os.strerror(errno.ENOTDIR))
+            return
 
 
 def _survey(dataset: str, root: Path, out: Path) -> Plan:
@@ -248,19 +262,18 @@ def _outcomes(jobs: Sequence[_Job], processes: int) -> Generator[tuple[_Job, _Ou
 
 def _make(job: _Job) -> _Outcome:
     source, target = job.root / job.name, job.out / job.name
+    # Before the target is there: a kill in between cannot lose the note.
+    note = partial(note_damage, job.out, job.name)
     began = time.perf_counter()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Until damage is noted, the target is not there: a kill in between cannot lose the note.
         with share_lock(job.out, in_use=_in_use(job.out)):
             if source.is_dir():
-                with atomic_folder(target) as unfinished:
-                    made = shrink_folder(source, unfinished, job.shape.short_side)
-                    note_damage(job.out, job.name, made.damage)
+                shrink_folder(source, target, job.shape.short_side, note)
+            elif source.suffix.lower() in CODINGS:
+                transcode(source, target, job.shape, note)
             else:
-                with atomic_write(target) as unfinished:
-                    made = transcode(source, unfinished, job.shape)
-                    note_damage(job.out, job.name, made.damage)
+                copy_video(source, target)
         seconds = time.perf_counter() - began
         return _Outcome(size_in_bytes(source), size_in_bytes(target), seconds)
     except VideoError as e:

@@ -13,9 +13,9 @@ from stmnet.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
 from stmnet.files import atomic_write
 from stmnet.locks import LOCK
-from stmnet.video.codings import SUFFIXES
 from stmnet.video.shrink import IMAGE_SUFFIXES
 from stmnet.video.transcode import FORMAT_VERSION, Shape
+from stmnet.video.video_paths import VIDEO_SUFFIXES
 
 LIST_SUFFIXES = frozenset({".csv", ".json", ".txt"})
 SETTINGS_FILE = "prepare.json"
@@ -41,22 +41,22 @@ def survey(root: Path, out: Path) -> Plan:
     Raises `DatasetError` for a root without any video, or if one folder lies in the other.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder. Set --root to the data set's.")
+        raise DatasetError(f"{root}: no such folder. Set root to the data set's.")
     here, there = root.resolve(), out.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
-        raise DatasetError(f"{out}: lies in {root} or holds it. Choose an --out beside it.")
+        raise DatasetError(f"{out}: lies in {root} or holds it. Choose a folder beside it.")
     videos: list[Path] = []
     lists: list[Path] = []
     left_out: list[Path] = []
     for folder, has_folders, files in _folders(root):
         name = folder.relative_to(root)
         kinds = {Path(file).suffix.lower() for file in files}
-        if name.parts and not has_folders and kinds & IMAGE_SUFFIXES and not kinds & SUFFIXES:
+        if name.parts and not has_folders and kinds & IMAGE_SUFFIXES and not kinds & VIDEO_SUFFIXES:
             videos.append(name)
             continue
         for file in files:
             suffix = Path(file).suffix.lower()
-            if suffix in SUFFIXES:
+            if suffix in VIDEO_SUFFIXES:
                 videos.append(name / file)
             elif suffix not in LIST_SUFFIXES:
                 left_out.append(name / file)
@@ -64,8 +64,8 @@ def survey(root: Path, out: Path) -> Plan:
                 lists.append(name / file)
     if not videos:
         raise DatasetError(
-            f"{root}: no video ({', '.join(sorted(SUFFIXES))}) and no folder of frames "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}) in it. Set --root to the data set's folder."
+            f"{root}: no video ({', '.join(sorted(VIDEO_SUFFIXES))}) and no folder of frames "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}) in it. Set root to the data set's folder."
         )
     return Plan(root, tuple(sorted(videos)), tuple(sorted(lists)), tuple(sorted(left_out)))
 
@@ -117,7 +117,7 @@ def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> 
         was = ", ".join(f"{name} {found.get(name)!r}" for name in differing)
         asked = ", ".join(f"{name} {settings[name]!r}" for name in differing)
         raise DatasetError(
-            f"{out}: was begun with {was}; asked for was {asked}. "
+            f"{out}: was begun with {was}; asked for: {asked}. "
             "Ask for the same, choose another folder, or delete that one."
         )
 
@@ -164,15 +164,14 @@ def remove_unfinished(out: Path) -> None:
         folders[:] = [name for name in folders if not Path(name).match(UNFINISHED)]
 
 
-def note_damage(out: Path, name: Path, damage: str | None) -> None:
+def note_damage(out: Path, name: Path, damage: str) -> None:
     """Note at once, in a line of its own, what is wrong with a video that is written all the same.
 
     The process may be killed right after, and its caller too.
     """
-    if damage is not None:
-        # One short write to a file that is open for appending is not torn apart by others.
-        with (out / UNREADABLE_FILE).open("a", encoding="utf-8") as file:
-            file.write(_line(name, damage))
+    # One short write to a file that is open for appending is not torn apart by others.
+    with (out / UNREADABLE_FILE).open("a", encoding="utf-8") as file:
+        file.write(_line(name, damage))
 
 
 def write_unreadable(out: Path, unreadable: dict[Path, str]) -> dict[Path, str]:

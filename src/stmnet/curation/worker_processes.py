@@ -59,7 +59,7 @@ def map_in_processes(
                 if worker.connection in answered:
                     answer = worker.receive()
                 elif time.monotonic() >= worker.deadline:
-                    answer = Lost(f"it took more than {seconds:.0f} s")
+                    answer = Lost(f"timeout: it took more than {seconds:.0f} s")
                 else:
                     continue
                 if worker.has_item:
@@ -137,7 +137,7 @@ class _Worker(Generic[Item, Result]):
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             if not self.has_item:
                 raise RuntimeError(f"a worker process could not start ({how})") from None
-            return Lost(f"it ended the process that read it ({how})")
+            return Lost(f"crash: it ended the process that read it ({how})")
 
     def end(self) -> None:
         if self.process.pid is not None:  # Ctrl-C can come before it is started

@@ -32,7 +32,7 @@ from stmnet.datasets.lists import (
     read_text,
     refuse,
 )
-from stmnet.datasets.videos import VideoFolder, is_video, list_folder, place
+from stmnet.datasets.video_folder import VideoFolder, is_video, list_folder, place
 from stmnet.errors import DatasetError
 
 NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
@@ -47,7 +47,7 @@ HELD_OUT = 5
 """One in this many videos of a class is held out for validation."""
 
 
-class Row(NamedTuple):
+class ListedPart(NamedTuple):
     """A clip by the name of its label; "" where it has none."""
 
     video: str
@@ -59,7 +59,7 @@ class Row(NamedTuple):
 def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
     """Read a split of a user's own data set. Raises `DatasetError`."""
     if not root.exists():
-        raise DatasetError(f"{root}: no such folder or list. Set data.root to one.")
+        raise DatasetError(f"{root}: no such folder or list. Set root to one.")
     videos, parts = _read_lists(root, on_wrong) or _read_classes(root, on_wrong)
     label_names = tuple(sorted({row.label for rows in parts.values() for row in rows} - {""}))
     ids = ids_of(label_names) | {"": UNLABELED}
@@ -68,7 +68,7 @@ def read_folder(root: Path, split: str, on_wrong: OnWrong = refuse) -> ClipList:
     return place(entries, videos, label_names)
 
 
-def held_out(rows: Iterable[Row]) -> set[str]:
+def held_out(rows: Iterable[ListedPart]) -> set[str]:
     """The videos that are for validation where a set has no split of its own.
 
     Of each class the fifth of the videos (at least one, if there are two) whose names have the
@@ -103,13 +103,13 @@ def parse_segments(
     *,
     unlabeled: bool = False,
     file_of: Callable[[str], str] = str,
-) -> list[Row]:
+) -> list[ListedPart]:
     """The rows of a CSV list; those of an `unlabeled` one may lack the label.
 
     `file_of` tells which names are those of one file.
     """
     columns: Mapping[str, int] = ids_of(COLUMNS)
-    rows: list[Row] = []
+    rows: list[ListedPart] = []
     clips = ListedClips(file_of)
     for number, cells in csv_lines(text, source, on_wrong):
         stripped = [cell.strip() for cell in cells]
@@ -148,7 +148,7 @@ def _is_header(cells: Sequence[str]) -> bool:
     return cells[0] == "path" or "start_frame" in cells or len(known & set(cells)) > 1
 
 
-def _row(cells: list[str], columns: Mapping[str, int]) -> Row:
+def _row(cells: list[str], columns: Mapping[str, int]) -> ListedPart:
     """Raises `ValueError` for a row that is none."""
     if len(cells) > len(columns):
         raise ValueError
@@ -158,10 +158,12 @@ def _row(cells: list[str], columns: Mapping[str, int]) -> Row:
     end = int(values["end_frame"]) if values.get("end_frame") else None
     if not video or start < 0 or (end is not None and end <= start):
         raise ValueError
-    return Row(video, label, start, end)
+    return ListedPart(video, label, start, end)
 
 
-def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]] | None:
+def _read_lists(
+    root: Path, on_wrong: OnWrong
+) -> tuple[VideoFolder, dict[str, list[ListedPart]]] | None:
     """The folder of the CSV lists and their rows by split; None where there is no list."""
     if root.is_file():
         return _read_list(root, on_wrong)
@@ -184,7 +186,7 @@ def _read_lists(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, l
     }
 
 
-def _read_list(path: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]]:
+def _read_list(path: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[ListedPart]]]:
     """The folder of the one list there is, and its rows divided: those of a file lie together."""
     videos = VideoFolder(path.parent)
     names: dict[str, str] = {}
@@ -195,7 +197,7 @@ def _read_list(path: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, li
     return videos, _divided(rows)
 
 
-def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[Row]]]:
+def _read_classes(root: Path, on_wrong: OnWrong) -> tuple[VideoFolder, dict[str, list[ListedPart]]]:
     """`root` and the rows of its folders of classes by split."""
     folders = [f"{name}/" for name in list_folder(root) if (root / name).is_dir()]
     named = _split_names(folders, "/")
@@ -236,7 +238,7 @@ def _parts_among(found: Sequence[str], root: Path, ending: str) -> dict[str, str
         raise DatasetError(
             f"{root}: found {', '.join(found)}; expected train{ending} with validation{ending} (or "
             f"val{ending}), test{ending} or both. Add what is missing, rename or move what has "
-            "another name, or set data.root to one of them: a fifth of it is then held out."
+            "another name, or set root to one of them: a fifth of it is then held out."
         )
     return parts
 
@@ -253,12 +255,12 @@ def _holds_classes(folder: Path) -> bool:
         return False
 
 
-def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
+def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[ListedPart]:
     """Each class's videos; `below` is the split's folder, "train/", or ""."""
     labels = [name for name in list_folder(root / below) if (root / below / name).is_dir()]
     if not labels:
         raise DatasetError(
-            f"{root / below}: neither folders of classes nor a CSV list there. Set data.root to "
+            f"{root / below}: neither folders of classes nor a CSV list there. Set root to "
             "the folder of the data set (docs/reference/datasets.md says what it holds)."
         )
     for label in labels:
@@ -267,10 +269,10 @@ def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[Row]:
         if not names:
             on_wrong(f"{folder}: no video in this class's folder. Remove it, or put some there.")
         for name in names:
-            yield Row(f"{below}{label}/{name}", label)
+            yield ListedPart(f"{below}{label}/{name}", label)
 
 
-def _divided(rows: list[Row]) -> dict[str, list[Row]]:
+def _divided(rows: list[ListedPart]) -> dict[str, list[ListedPart]]:
     chosen = held_out(rows)
     return {
         "train": [row for row in rows if row.video not in chosen],
@@ -278,7 +280,7 @@ def _divided(rows: list[Row]) -> dict[str, list[Row]]:
     }
 
 
-def _part(parts: Mapping[str, list[Row]], split: str, root: Path) -> list[Row]:
+def _part(parts: Mapping[str, list[ListedPart]], split: str, root: Path) -> list[ListedPart]:
     other = {"validation": "test", "test": "validation"}.get(split, split)
     if split not in parts and other not in parts:
         raise DatasetError(

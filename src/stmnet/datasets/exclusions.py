@@ -1,4 +1,4 @@
-"""Lists of clips to leave out: `stmnet check` writes them, `data.exclude` names one.
+"""Lists of clips to leave out: `stmnet check` writes them, `read_split(exclude=...)` takes one.
 
 A line is `video<TAB>reason`, the video relative to the data set's root; for a part of a recording
 `video<TAB>reason<TAB>start_frame<TAB>end_frame`. A video without frames means all of its parts.

@@ -74,7 +74,7 @@ def read_hmdb51(root: Path, split: str, on_wrong: OnWrong = refuse, *, number: i
         if listed is None:
             raise DatasetError(
                 f"{root}: neither the official CLASS_test_split{number}.txt nor {name} there. "
-                "Set data.root to the folder of the data set "
+                "Set root to the folder of the data set "
                 "(docs/reference/datasets.md says what it holds)."
             )
         entries = parse_tsn(read_text(listed), listed, on_wrong)

@@ -18,7 +18,7 @@ from stmnet.datasets.lists import (
     read_text,
     refuse,
 )
-from stmnet.datasets.videos import first_folder, place
+from stmnet.datasets.video_folder import first_folder, place
 
 # Rolling forward and backward turn about an axis that runs left to right, which a flip keeps.
 MIRRORED = {

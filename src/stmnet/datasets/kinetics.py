@@ -30,7 +30,7 @@ from stmnet.datasets.lists import (
     read_text,
     refuse,
 )
-from stmnet.datasets.videos import first_folder, place
+from stmnet.datasets.video_folder import first_folder, place
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 LABEL_LISTS = ("label_map_k400.txt", "kinetics_label_map.txt", "labels.txt")
@@ -42,7 +42,7 @@ NAMES = {
 }
 
 
-class Row(NamedTuple):
+class KineticsRow(NamedTuple):
     """A line of a csv list: `video` is "label/ID_000012_000022"."""
 
     line: int
@@ -81,7 +81,7 @@ def parse_kinetics(
     return entries
 
 
-def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]:
+def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[KineticsRow]:
     """The lines of a csv list, by the names in its header, or in the published order without one.
 
     A list without labels, as the test list was at first, has no rows.
@@ -104,12 +104,12 @@ def parse_rows(text: str, source: Path, on_wrong: OnWrong = refuse) -> list[Row]
                 f"{source}:{number}: expected `{','.join(COLUMNS)}`, found {','.join(cells)!r:.80}."
             )
             continue
-        rows.append(Row(number, label, f"{label}/{video}_{first:06}_{last:06}"))
+        rows.append(KineticsRow(number, label, f"{label}/{video}_{first:06}_{last:06}"))
     return rows
 
 
 def _label_names(
-    root: Path, rows: Mapping[str, Sequence[Row]], on_wrong: OnWrong
+    root: Path, rows: Mapping[str, Sequence[KineticsRow]], on_wrong: OnWrong
 ) -> tuple[str, ...]:
     path = find_list(root, LABEL_LISTS)
     if path is not None:

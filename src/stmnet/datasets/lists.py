@@ -1,6 +1,6 @@
 """What published lists have in common: their lines, the entries made of them, where they lie.
 
-Parsing is pure: text in, entries out. What is on the disk is `videos.py`'s to say.
+Parsing is pure: text in, entries out. What is on the disk is `video_folder.py`'s to say.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_text(path: Path, *, errors: str = "strict") -> str:
     except UnicodeDecodeError as e:
         raise DatasetError(f"{path}: not UTF-8 text ({e.reason}). Save it as UTF-8.") from e
     except OSError as e:
-        raise DatasetError(f"{path}: cannot be read ({e.strerror}).") from e
+        raise DatasetError(f"{path}: cannot be read ({e.strerror}). Check its permissions.") from e
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -67,8 +67,8 @@ def csv_lines(text: str, source: Path, on_wrong: OnWrong) -> Iterator[tuple[int,
             (cells,) = csv.reader([line], strict=True)
         except csv.Error as e:
             on_wrong(
-                f"{source}:{number}: its quotes do not match, or it is too long ({e}); found "
-                f"{line!r:.80}. Mend the line."
+                f"{source}:{number}: not CSV: its quotes do not match, or a field is too long "
+                f"({e}); found {line!r:.80}. Correct the line."
             )
         else:
             yield number, cells
@@ -89,8 +89,8 @@ class ListedClips:
         """Add a clip; what is wrong with it, or ""."""
         if not _can_be_a_file(video):
             return (
-                f"{video!r:.80} is no name of a file (empty, over 255 bytes or with characters "
-                "that none has). Correct it."
+                f"{video!r:.80} is not a valid file name (empty, over 255 bytes, or with a NUL or "
+                "half a character). Correct it."
             )
         before = self._labels.setdefault((self._file_of(video), *part), label)
         if before != label:
@@ -123,7 +123,7 @@ def need_list(root: Path, names: Sequence[str], *, folders: Sequence[str] = LIST
     path = find_list(root, names, folders=folders)
     if path is None:
         raise DatasetError(
-            f"{root}: no {names[0]} there. Set data.root to the folder of the data set "
+            f"{root}: no {names[0]} there. Set root to the folder of the data set "
             "(docs/reference/datasets.md says what it holds)."
         )
     return path

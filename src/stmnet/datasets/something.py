@@ -34,7 +34,7 @@ from stmnet.datasets.lists import (
     read_text,
     refuse,
 )
-from stmnet.datasets.videos import first_folder, place
+from stmnet.datasets.video_folder import first_folder, place
 from stmnet.errors import DatasetError
 
 # By name: ids differ between v1's published orders and v2's (see docs/reference/datasets.md).
@@ -160,8 +160,8 @@ def _load(text: str, source: Path, kind: type) -> Any:
         raise DatasetError(f"{source}: not valid JSON ({e}). Download the list again.") from e
     except (ValueError, RecursionError) as e:
         raise DatasetError(
-            f"{source}: no list: it has a number of thousands of digits, or brackets in brackets "
-            "without end. Download it again."
+            f"{source}: not a valid list: brackets nested too deep, or a number of thousands of "
+            "digits. Download it again."
         ) from e
     if not isinstance(content, kind):
         raise DatasetError(f"{source}: holds no JSON {'object' if kind is dict else 'array'}.")

@@ -111,7 +111,7 @@ def read_split(
     if not clip_list.clips:
         raise DatasetError(
             f"{root}: none of the {num_listed:,} videos of the {split} list is there, the first: "
-            f"{clip_list.missing[0]}. Set data.root to the folder of the data set."
+            f"{clip_list.missing[0]}. Set root to the folder of the data set."
         )
     if exclude is not None:
         folder = root.parent if root.is_file() else root
@@ -122,11 +122,11 @@ def read_split(
         raise DatasetError(
             f"{root}: {len(clip_list.missing):,} of the {num_listed:,} videos of the {split} list "
             f"are not there, the first: {clip_list.missing[0]}. List them with: stmnet check "
-            f"{dataset} --root {root}; or leave them out with data.allow_missing: true."
+            f"{dataset} --root {root}; or leave them out with allow_missing: true."
         )
     if labeled and any(clip.label == UNLABELED for clip in clip_list.clips):
         raise DatasetError(
             f"{root}: the {split} list has no labels, so that nothing can be learned or tested on "
-            "it. Choose another split, as validation."
+            "it. Choose another split, such as validation."
         )
     return clip_list

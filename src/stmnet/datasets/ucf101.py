@@ -26,7 +26,7 @@ from stmnet.datasets.lists import (
     refuse,
     without_suffix,
 )
-from stmnet.datasets.videos import first_folder, place
+from stmnet.datasets.video_folder import first_folder, place
 
 LIST_FOLDERS = ("", "annotations", "ucfTrainTestlist", "lists", "labels")
 VIDEO_FOLDERS = ("videos", "UCF-101", "UCF101", "frames", "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stmnet.motion.openings import OPENINGS
-from stmnet.motion.things import (
+from stmnet.motion.openable_things import OPENINGS
+from stmnet.motion.scene import (
     HEIGHT,
     WIDTH,
     Array,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stmnet.motion import actions
-from stmnet.motion.film import Action
+from stmnet.motion.rendering import Action
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from stmnet.errors import DatasetError
 from stmnet.files import atomic_write
 from stmnet.motion.classes import PAIRS
-from stmnet.motion.film import RenderedClip, render
+from stmnet.motion.rendering import RenderedClip, render
 
 FPS = 12
 QUANTIZER = 24

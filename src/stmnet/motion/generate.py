@@ -78,7 +78,7 @@ def generate(
     """Make the data set: root/videos/ID.mp4, then the lists, then motion.json, which says whole.
 
     The same seed and sizes give the same bytes with any number of `processes` (default: one for
-    each CPU). A root that is whole is left as it is; one that was interrupted is made anew.
+    each CPU). A root that is whole is left as it is; one that was interrupted is made again.
     `on_clip(done, total)` is called after each clip. More than one process needs the caller's
     script to be importable (`if __name__ == "__main__":`), as always with `multiprocessing`.
 
@@ -124,13 +124,14 @@ def _is_whole(root: Path, settings: dict[str, Any]) -> bool:
     found = json.loads(path.read_text(encoding="utf-8"))
     if found != settings:
         raise DatasetError(
-            f"{root}: holds the motion set with {_listed(found)}; asked for was "
-            f"{_listed(settings)}. Delete that folder, choose another, or ask for what it holds."
+            f"{root}: holds the motion set with {_format_settings(found)}; asked for: "
+            f"{_format_settings(settings)}. Delete that folder, choose another, or ask for what it "
+            "holds."
         )
     return True
 
 
-def _listed(settings: dict[str, Any]) -> str:
+def _format_settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 

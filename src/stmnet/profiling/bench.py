@@ -1,26 +1,21 @@
-"""`stmnet bench`: how fast networks are beside each other, on one machine in one run."""
+"""How fast networks are beside each other, on one machine in one run."""
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor, nn
 
-from stmnet import __version__
 from stmnet.errors import StmnetError
 from stmnet.models.optimize import FrozenNetwork, optimize
 from stmnet.models.zoo import build_model
+from stmnet.profiling.machine import Machine, describe_machine
 
 # The first compiles and fills caches; the others let the clock speeds settle.
 WARM_UP_ROUNDS = 3
@@ -43,8 +38,8 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What networks are given: `batch` clips of pictures with `size` x `size` pixels."""
+class Workload:
+    """What every network is given: `batch` clips of frames with `size` x `size` pixels."""
 
     batch: int = 1
     size: int = 224
@@ -52,10 +47,10 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Entry:
+class BenchedModel:
     """A network in the run, by its name in the zoo, with its own number of frames."""
 
-    model: str
+    name: str
     frames: int = 8
 
 
@@ -64,60 +59,96 @@ class Speed:
     """What was measured of one network; `ratio` is its speed over the first one's.
 
     `latency_ms` is the median time of a batch, `ratio` the median of the rounds' own ratios: what
-    slows the machine for a while slows both of a round.
+    slows the machine for a while slows both of a round. `_p10` and `_p90` are the 10th and 90th
+    percentiles of the rounds.
     """
 
     model: str
     frames: int
     latency_ms: float
+    latency_ms_p10: float
+    latency_ms_p90: float
     videos_per_second: float
     ratio: float
+    ratio_p10: float
+    ratio_p90: float
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """The speeds in the order in which the networks were given, and what they are of."""
+
+    mode: Mode
+    workload: Workload
+    rounds: int
+    machine: Machine
+    speeds: tuple[Speed, ...]
 
 
 def bench(
-    entries: Sequence[Entry], mode: Mode, shape: Shape, *, rounds: int = 10
-) -> tuple[Speed, ...]:
-    """Measure networks in turn in every round, on random clips.
+    models: Sequence[BenchedModel],
+    mode: Mode,
+    workload: Workload,
+    *,
+    rounds: int = 10,
+    threads: int | None = None,
+) -> BenchResult:
+    """Measure networks in turn in every round, on random clips, by default with torch's threads.
 
     Raises `UnknownModelError` for a name that does not exist and `StmnetError` for numbers below
     one or a device that is not there.
     """
-    check(entries, mode, shape, rounds)
+    validate(models, mode, workload, rounds)
     # What was compiled for another run counts against the number that torch will compile.
     torch.compiler.reset()
-    with torch.inference_mode():
-        runs = [prepare(entry, mode, shape) for entry in entries]
+    with num_threads(threads), torch.inference_mode():
+        runs = [build_run(model, mode, workload) for model in models]
         seconds = measure_in_turn(runs, rounds=rounds, wait=waiting(mode.device))
-    return tuple(
-        Speed(
-            entry.model,
-            entry.frames,
-            latency_ms=1000 * statistics.median(times),
-            videos_per_second=shape.batch / statistics.median(times),
-            ratio=statistics.median(a / b for a, b in zip(seconds[0], times, strict=True)),
-        )
-        for entry, times in zip(entries, seconds, strict=True)
+        machine = describe_machine(mode.device)
+    speeds = (
+        speed_of(model, times, seconds[0], batch=workload.batch)
+        for model, times in zip(models, seconds, strict=True)
+    )
+    return BenchResult(mode, workload, rounds, machine, tuple(speeds))
+
+
+def speed_of(
+    model: BenchedModel, seconds: Sequence[float], first: Sequence[float], *, batch: int
+) -> Speed:
+    """The figures of a network whose batches took `seconds` in rounds in which the first's did."""
+    low, latency, high = np.percentile(seconds, (10, 50, 90)).tolist()
+    ratio_low, ratio, ratio_high = np.percentile(np.divide(first, seconds), (10, 50, 90)).tolist()
+    return Speed(
+        model=model.name,
+        frames=model.frames,
+        latency_ms=1000 * latency,
+        latency_ms_p10=1000 * low,
+        latency_ms_p90=1000 * high,
+        videos_per_second=batch / latency,
+        ratio=ratio,
+        ratio_p10=ratio_low,
+        ratio_p90=ratio_high,
     )
 
 
-def check(entries: Sequence[Entry], mode: Mode, shape: Shape, rounds: int) -> None:
+def validate(models: Sequence[BenchedModel], mode: Mode, workload: Workload, rounds: int) -> None:
     """Raise `StmnetError` where this cannot be measured."""
     if mode.device == "cuda" and not torch.cuda.is_available():
-        raise StmnetError("no CUDA device is here. Measure on the CPU: --device cpu.")
-    numbers = {"rounds": rounds, **asdict(shape)}
-    numbers["frames"] = min(entry.frames for entry in entries)
+        raise StmnetError("device cuda: no CUDA device is here. Measure on the CPU: device cpu.")
+    numbers = {"rounds": rounds, **asdict(workload)}
+    numbers["frames"] = min(model.frames for model in models)
     for name, number in numbers.items():
         if number < 1:
-            raise StmnetError(f"{name.replace('_', ' ')} is {number}. Give at least 1.")
+            raise StmnetError(f"{name} is {number}. Give at least 1.")
 
 
-def prepare(entry: Entry, mode: Mode, shape: Shape) -> Callable[[], Tensor]:
+def build_run(model: BenchedModel, mode: Mode, workload: Workload) -> Callable[[], Tensor]:
     """A network on its device with a batch before it, ready to run."""
     dtype: torch.dtype = getattr(torch, mode.dtype)
     # Built outside of inference mode, in which a network cannot be compiled or changed.
     with torch.inference_mode(False):
         network: nn.Module = build_model(
-            entry.model, num_classes=shape.num_classes, num_frames=entry.frames
+            model.name, num_classes=workload.num_classes, num_frames=model.frames
         )
         network = network.eval().requires_grad_(False).to(mode.device)
         if mode.optimized:
@@ -127,7 +158,7 @@ def prepare(entry: Entry, mode: Mode, shape: Shape) -> Callable[[], Tensor]:
             if mode.compiled:
                 network = FrozenNetwork(network)
         clips = torch.randn(
-            (shape.batch, entry.frames, 3, shape.size, shape.size),
+            (workload.batch, model.frames, 3, workload.size, workload.size),
             generator=torch.Generator().manual_seed(0),
         ).to(mode.device, dtype)
     return lambda: network(clips)
@@ -171,66 +202,3 @@ def num_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What figures are from: device, threads and versions."""
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
-    return {
-        "device_name": name,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "stmnet": __version__,
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda if device == "cuda" else None,
-            "python": platform.python_version(),
-        },
-    }
-
-
-def bench_in_words(
-    models: Sequence[str],
-    mode: Mode,
-    shape: Shape,
-    *,
-    frames: int,
-    rounds: int,
-    threads: int | None,
-) -> tuple[RenderableType, dict[str, Any]]:
-    """`stmnet bench`: the table for people and the object for programs."""
-    with num_threads(threads):
-        speeds = bench([Entry(model, frames) for model in models], mode, shape, rounds=rounds)
-        measured_on = machine(mode.device)
-    settings = asdict(mode) | asdict(shape) | {"frames": frames, "rounds": rounds}
-    plain = settings | measured_on | {"models": [asdict(speed) for speed in speeds]}
-    return as_table(speeds, plain), plain
-
-
-def as_table(speeds: Sequence[Speed], facts: Mapping[str, Any]) -> RenderableType:
-    """A row a network, under two lines that say on what and how."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for heading in ("videos/s", "latency, ms", f"speed over {speeds[0].model}"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for speed in speeds:
-        figures = (speed.videos_per_second, speed.latency_ms)
-        table.add_row(speed.model, *(f"{f:.1f}" for f in figures), f"{speed.ratio:.3f}")
-    versions = ", ".join(f"{name} {v}" for name, v in facts["versions"].items() if v)
-    how = [
-        facts["dtype"],
-        "compiled" if facts["compiled"] else "eager",
-        *(["optimized"] if facts["optimized"] else []),
-        f"{facts['batch']} x {facts['frames']} x {facts['size']} x {facts['size']}",
-        f"medians of {facts['rounds']} rounds",
-    ]
-    threads = f"{facts['threads']} of {facts['cores']} cores"
-    return Group(
-        Text(f"{facts['device']}: {facts['device_name']}, {threads}; {versions}"),
-        Text(", ".join(how)),
-        Text(),
-        table,
-    )

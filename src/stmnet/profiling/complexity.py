@@ -71,7 +71,7 @@ def measure(
 
     Raises `UnknownModelError` for an unknown name or option.
     """
-    for what, value in {"classes": num_classes, "frames": num_frames, "size": size}.items():
+    for what, value in {"num_classes": num_classes, "num_frames": num_frames, "size": size}.items():
         if value < 1:
             raise StmnetError(f"{what} is {value}. Give at least 1.")
     with torch.device("meta"):

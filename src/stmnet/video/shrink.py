@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,18 +15,24 @@ from PIL import Image
 from stmnet.errors import VideoError
 from stmnet.files import unfinished_beside
 from stmnet.video.sizes import image_size, require_size
-from stmnet.video.transcode import Transcoded
+from stmnet.video.transcode import Transcoded, ignore_damage
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 JPEG_QUALITY = 92
 
 
-def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
-    """Write the files of the folder `source` anew as `target`, which appears once it is whole.
+def shrink_folder(
+    source: Path,
+    target: Path,
+    short_side: int,
+    on_damage: Callable[[str], None] = ignore_damage,
+) -> Transcoded:
+    """Write the files of the folder `source` again as `target`, which appears once it is whole.
 
     Images whose short side is longer than `short_side` are resized, in gray or RGB, 8 bits; JPEGs
     get `JPEG_QUALITY`. All other files are copied byte by byte, damaged images too: readers count
-    frames by their files.
+    frames by their files. `on_damage` is told of those before `target` appears, and the result has
+    it.
 
     Raises `VideoError` if no image can be read or one file not even be opened, and `OSError` if
     `target` cannot be written.
@@ -37,7 +43,7 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
         for path in sorted(p for p in source.iterdir() if not p.name.startswith(".")):
             if not (path.is_file() and os.access(path, os.R_OK)):
                 raise VideoError(
-                    f"{path}: cannot be opened, or is no regular file. Extract its folder again."
+                    f"{path}: cannot be opened, or is not a regular file. Extract its folder again."
                 )
             copy = unfinished / path.name
             smaller = None
@@ -56,8 +62,10 @@ def shrink_folder(source: Path, target: Path, short_side: int) -> Transcoded:
                 f"{source}: none of its {num_frames} frames can be decoded. "
                 "Extract it again, or remove it."
             )
-    if damaged:
-        return Transcoded(num_frames, f"damaged frames: {len(damaged)}, the first {damaged[0]}")
+        if damaged:
+            damage = f"damaged frames: {len(damaged)}, the first {damaged[0]}"
+            on_damage(damage)
+            return Transcoded(num_frames, damage)
     return Transcoded(num_frames)
 
 

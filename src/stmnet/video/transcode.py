@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -72,12 +73,19 @@ _WRITE_ERRORS = frozenset(
 )
 
 
-def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
-    """Write `source` anew as `target`, of the same suffix, which appears once it is whole.
+def ignore_damage(_: str) -> None:
+    """The result says it, too."""
+
+
+def transcode(
+    source: Path, target: Path, shape: Shape, on_damage: Callable[[str], None] = ignore_damage
+) -> Transcoded:
+    """Write `source` again as `target`, of the same suffix, which appears once it is whole.
 
     All frames in their order at their times, upright, with square pixels, of even size, never
     enlarged, and no sound. The same source and shape give the same bytes. A source that is cut off
-    or damaged gives the frames that can be decoded, and the result says so.
+    or damaged gives the frames that can be decoded: `on_damage` is told before `target` appears,
+    and the result says so.
 
     Raises `VideoError` for a source without any frame or with pixels of an impossible shape, and
     `OSError` if `target` cannot be written.
@@ -89,25 +97,32 @@ def transcode(source: Path, target: Path, shape: Shape) -> Transcoded:
             first = next(frames, None)
             if first is None:
                 raise VideoError(
-                    f"{source}: no frame of it can be decoded. Download it again, or remove it."
+                    f"{source}: no frame can be decoded. Download it again, or remove it."
                 )
             aspect = pixel_aspect(source, stream)
             suffix = source.suffix.lower()
-            with (
-                atomic_write(target) as unfinished,
-                _Encoding(unfinished, suffix, shape, stream, first, aspect=aspect) as out,
-            ):
-                out.write(first)
-                for frame in frames:
-                    out.write(frame)
-                out.finish()
-            return Transcoded(out.num_frames, decoding.damage())
+            with atomic_write(target) as unfinished:
+                with _Encoding(unfinished, suffix, shape, stream, first, aspect=aspect) as out:
+                    out.write(first)
+                    for frame in frames:
+                        out.write(frame)
+                    out.finish()
+                made = Transcoded(out.num_frames, decoding.damage())
+                if made.damage is not None:
+                    on_damage(made.damage)
+            return made
     except av.error.FFmpegError as e:
         if e.errno in _WRITE_ERRORS:
             raise OSError(e.errno, os.strerror(e.errno), str(target)) from e
         raise VideoError(
-            f"{source}: cannot be encoded ({e.strerror}). Convert it by hand, or remove it."
+            f"{source}: cannot be encoded ({e.strerror}). Convert it by another tool, or remove it."
         ) from e
+
+
+def copy_video(source: Path, target: Path) -> None:
+    """Copy a video of a kind that is not transcoded. Raises as `transcode` does."""
+    with open_video(source), atomic_write(target) as unfinished:
+        shutil.copyfile(source, unfinished)
 
 
 def upright_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -158,7 +173,7 @@ class _Decoding:
                 yield frame
 
     def damage(self) -> str | None:
-        """In words, or None for a sound source."""
+        """What is wrong with the source, for a message; None if nothing is."""
         seconds = promised_seconds(self._container, self._stream)
         end_seconds = self._ends.last_seconds()
         if falls_short(end_seconds, seconds):

@@ -10,7 +10,10 @@ from pathlib import Path
 from stmnet.errors import VideoError, escaped
 from stmnet.files import is_folder
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".gif"}
+)
+"""What a video's name ends in. An animated GIF is one, wherever videos are looked for."""
 NUMBERED_IMAGE = re.compile(r"(?!\.).*?(\d+)\D*\.(?:jpe?g|png)", re.IGNORECASE)
 """The name of an image in a folder of frames; the group is its number."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stmnet.motion.things import (
+from stmnet.motion.scene import (
     HEIGHT,
     NUM_FRAMES,
     PATTERNS,

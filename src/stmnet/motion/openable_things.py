@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stmnet.motion.things import (
+from stmnet.motion.scene import (
     HEIGHT,
     WIDTH,
     Array,
