@@ -77,8 +77,3 @@ def format_seconds(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-# Until every verb says them so.
-ProgressBar = ProgressBar
-in_words = format_seconds
