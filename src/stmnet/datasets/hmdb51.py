@@ -24,7 +24,7 @@ from stmnet.datasets.lists import (
     refuse,
     without_suffix,
 )
-from stmnet.datasets.videos import first_folder, place
+from stmnet.datasets.video_folder import first_folder, place
 from stmnet.errors import DatasetError
 
 # The TSN-style lists hold ids only, so the names are written down here.
