@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path
 from stmnet.cli.printing import print_table
+from stmnet.errors import escaped
 from stmnet.files import packaged_file
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     results, page = test(runs, data=data, page=out / "report.html", seed=seed)
     for result in results:
         print(f"{result.name} top-1  {summarize(result.probabilities, result.targets).top1:.1%}")
-    print(f"page       {page.resolve()}")
+    print(f"page       {escaped(str(page.resolve()))}")
     return 0
 
 

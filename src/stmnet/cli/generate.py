@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path, positive_int
+from stmnet.errors import escaped
 
 if TYPE_CHECKING:
     from stmnet.motion.generate import SplitSizes
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         clips_per_class=SplitSizes(arguments.train, arguments.validation, arguments.test),
         processes=arguments.processes,
     )
-    print(f"data  {arguments.out}")
+    print(f"data  {escaped(str(arguments.out))}")
     return 0
 
 
