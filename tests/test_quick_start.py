@@ -14,6 +14,7 @@ from PIL import Image
 
 import stmnet
 from stmnet.files import packaged_file
+from tests.conftest import run_stmnet
 
 SAMPLE = packaged_file("samples/closing_something.mp4")
 GOLDEN = json.loads(Path(__file__).with_name("golden_probabilities.json").read_text())
@@ -105,12 +106,7 @@ def test_what_is_wrong_is_told_without_torch(tmp_path: Path) -> None:
 
 def test_a_missing_video_does_not_keep_the_others_back(tmp_path: Path) -> None:
     nowhere = tmp_path / "nosuch.mp4"
-    ended = subprocess.run(
-        [sys.executable, "-m", "stmnet", "predict", "--json", nowhere, SAMPLE],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_stmnet("predict", "--json", nowhere, SAMPLE)
     assert ended.returncode == 2
     told = json.loads(ended.stdout)
     assert [prediction["label"] for prediction in told["predictions"]] == ["Closing something"]

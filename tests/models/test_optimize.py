@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor import config as inductor_config
 
 import stmnet
 from stmnet.models.optimize import fast_dtype, optimize
@@ -131,18 +132,26 @@ def test_a_batch_norm_without_its_convolution_stays() -> None:
     assert optimize(nn.ReLU())(torch.tensor([-1.0])).item() == 0
 
 
-@pytest.mark.slow
-def test_compiled_it_keeps_its_logits() -> None:
+@pytest.fixture(scope="module")
+def compiled() -> tuple[nn.Module, Tensor, Tensor]:
+    """A compiled network, its logits, and those of the plain one."""
     model = trained("stm_resnet18")
     quick = optimize(model, compile=True)
-    torch.testing.assert_close(quick(clips()), model(clips()).detach(), rtol=1e-4, atol=1e-4)
+    # A pool of processes would import torch once for each, and there is one graph to compile.
+    with inductor_config.patch(compile_threads=1):
+        return quick, quick(clips()), model(clips()).detach()
 
 
 @pytest.mark.slow
-def test_compiled_its_weights_are_constants() -> None:
+def test_compiled_it_keeps_its_logits(compiled: tuple[nn.Module, Tensor, Tensor]) -> None:
+    _, logits, expected = compiled
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_compiled_its_weights_are_constants(compiled: tuple[nn.Module, Tensor, Tensor]) -> None:
     """Seen from outside: what the compiler has laid anew for the CPU's kernels is its own."""
-    quick = optimize(trained("stm_resnet18"), compile=True)
-    logits = quick(clips())
+    quick, logits, _ = compiled
     for module in quick.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and module.groups == 1:
             module.weight.data.zero_()
