@@ -10,6 +10,7 @@ import pytest
 
 from stmnet.errors import StmnetError, TruncatedVideoError, VideoError, escaped
 from stmnet.video.frames import open_frames, probe, read_frames
+from stmnet.video.video_paths import missing_videos
 
 NAMES = ["a\nb.mp4", "a\r\x1b[31mb.mp4", "a\u2028b.mp4", "a\u202eb.mp4", os.fsdecode(b"a\xff.mp4")]
 
@@ -52,3 +53,10 @@ def test_an_error_survives_a_copy() -> None:
     error = TruncatedVideoError("a\\nb: ends early", num_decoded=3)
     assert str(copy.copy(StmnetError("a\nb"))) == r"a\nb"
     assert error.num_decoded == 3
+
+
+def test_a_missing_video_is_told_in_one_line() -> None:
+    messages = missing_videos([Path("no\nsuch.mp4")])
+    assert messages == {
+        "no\nsuch.mp4": r"no\nsuch.mp4: no such file. Give the path of a video file."
+    }

@@ -89,6 +89,31 @@ def test_prepare_copies_such_an_image_as_a_damaged_one(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out/1.png").size == (341, 256)
 
 
+def test_the_header_says_what_another_reader_finds(tmp_path: Path) -> None:
+    """With the segments that writers put before the frame header, and the fill bytes they may."""
+    exif = Image.Exif()
+    exif[0x010E] = "a description with \xff\xc0 in it"
+    picture = Image.new("RGB", (70, 50))
+    thumbnail = io.BytesIO()
+    picture.resize((7, 5)).save(thumbnail, "JPEG")
+    for number, options in enumerate(
+        [
+            {},
+            {"exif": exif},
+            {"progressive": True, "optimize": True},
+            {"icc_profile": b"\xff\xc0" + bytes(70_000), "comment": b"\xff\xd8\xff\xc0\x00\x11"},
+            {"comment": thumbnail.getvalue()},
+        ]
+    ):
+        path = tmp_path / f"{number}.jpg"
+        picture.save(path, **options)
+        data = path.read_bytes()
+        for content in (data, data[:2] + b"\xff\xff" + data[2:]):
+            assert image_size(content) == Image.open(io.BytesIO(content)).size == (70, 50)
+    picture.save(tmp_path / "1.png")
+    assert image_size((tmp_path / "1.png").read_bytes()) == (70, 50)
+
+
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "clip").mkdir()
     for content in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a" + bytes(40), b"text"):

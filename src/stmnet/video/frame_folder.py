@@ -125,7 +125,7 @@ def _read_image(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         width, height = image_size(data)
-    except (OSError, SyntaxError, ValueError) as e:  # each kind of damage has its own
+    except (OSError, ValueError) as e:
         raise _unreadable(path, e) from e
     require_size(path, width, height)
     return data

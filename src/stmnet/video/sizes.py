@@ -5,7 +5,6 @@ Imports no torch.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from struct import unpack_from
 
@@ -20,6 +19,9 @@ DECODER_MAX_PIXELS = MAX_PIXELS + 128 * MAX_SIDE
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
+# 0xC4, 0xC8 and 0xCC among them are tables and reserved.
+JPEG_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_SCAN = 0xDA
 
 
 def require_size(path: Path, width: int, height: int) -> None:
@@ -42,18 +44,32 @@ def too_large(path: Path) -> VideoError:
 def image_size(data: bytes) -> tuple[int, int]:
     """Width and height by the header of a JPEG or PNG file; nothing is decoded.
 
-    Raises `ValueError` for any other file, and what Pillow raises for a damaged header.
+    By hand, for Pillow reads an image's EXIF too, and warns on stderr where that is damaged. Raises
+    `ValueError` for any other file and for a header without a size.
     """
-    if data.startswith(PNG_SIGNATURE):
-        if len(data) < 24:
-            raise ValueError("the file ends in its header")
+    if data.startswith(PNG_SIGNATURE) and len(data) >= 24:
         # The first chunk begins with both (PNG specification, 11.2.1).
         width, height = unpack_from(">II", data, 16)
         return width, height
     if data.startswith(JPEG_SIGNATURE):
-        from PIL.JpegImagePlugin import JpegImageFile
-
-        # Not by `Image.open`, which warns of a size from its own, larger limit on.
-        with JpegImageFile(io.BytesIO(data)) as image:
-            return image.size
+        return _jpeg_size(data)
     raise ValueError("neither a JPEG nor a PNG by its first bytes")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """From the frame header, which follows the segments before it (ITU-T T.81, annex B)."""
+    place = 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 9 <= len(data):
+        marker = data[place + 1]
+        if marker in JPEG_FRAME_HEADERS:
+            height, width = unpack_from(">HH", data, place + 5)
+            return width, height
+        if marker == JPEG_SCAN:
+            break
+        if marker == 0xFF:  # any number of these may fill up
+            place += 1
+        elif marker <= 1 or 0xD0 <= marker <= 0xD9:  # these have no segment
+            place += 2
+        else:
+            place += 2 + int(unpack_from(">H", data, place + 2)[0])
+    raise ValueError("a JPEG without a frame header")
