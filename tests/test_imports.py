@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,14 @@ def test_only_the_command_line_renders(path: Path) -> None:
 def test_light_modules_import_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_extra_is_one_that_code_asks_for() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["project"]
+    files = [*FILES, *(SOURCE.parents[1] / "benchmarks").glob("*.py")]
+    code = "".join(path.read_text() for path in files)
+    for extra in project["optional-dependencies"].keys() - {"dev", "docs"}:
+        assert f'pip install "stmnet[{extra}]"' in code, f"no code says that it needs {extra}"
 
 
 def test_models_know_no_video_and_nothing_knows_the_command_line() -> None:

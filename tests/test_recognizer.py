@@ -37,6 +37,24 @@ def recognizer() -> Recognizer:
     return Recognizer(CONFIG.build(), CONFIG)
 
 
+def test_a_recognizer_is_saved_in_no_device_s_place(recognizer: Recognizer, tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe.safetensors", tmp_path / "full.safetensors"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/full")
+    for path in (pipe, device):
+        before = path.stat()
+        with pytest.raises(CheckpointError, match=r"cannot be written \(Not a regular file\)"):
+            recognizer.save(path)
+        assert path.stat() == before
+    assert sorted(tmp_path.iterdir()) == [device, pipe]
+
+    link = tmp_path / "latest.safetensors"
+    link.symlink_to("first.safetensors")
+    recognizer.save(link)
+    assert link.is_symlink()
+    assert load(tmp_path / "first.safetensors").config == CONFIG
+
+
 def test_what_cannot_be_meant_is_an_error(recognizer: Recognizer, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.ckpt: .* End the name in \.safetensors"):
         recognizer.save(tmp_path / "model.ckpt")

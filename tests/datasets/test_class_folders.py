@@ -25,6 +25,18 @@ def names(root: Path, split: str) -> set[str]:
     return {clip.video.relative_to(root).as_posix() for clip in clips}
 
 
+def test_a_gif_is_a_clip_of_its_class_and_what_a_list_names(tmp_path: Path) -> None:
+    touch(tmp_path / "set", "wave/a.gif", "wave/b.GIF", "jump/c.mp4", "jump/still.jpg")
+    assert names(tmp_path / "set", "train") | names(tmp_path / "set", "validation") == {
+        "wave/a.gif", "wave/b.GIF", "jump/c.mp4"
+    }  # fmt: skip
+    # Lists name videos with their suffix or without.
+    touch(tmp_path / "listed", "a.gif", "b.mp4", "c.gif")
+    (tmp_path / "listed/all.csv").write_text("a,x\nb,x\nc.gif,x\n")
+    listed = names(tmp_path / "listed", "train") | names(tmp_path / "listed", "validation")
+    assert listed == {"a.gif", "b.mp4", "c.gif"}
+
+
 def test_a_folder_a_class(tmp_path: Path) -> None:
     touch(tmp_path, *[f"{label}/{n}.mp4" for label in ("wave", "jump") for n in range(10)])
     touch(tmp_path, "jump/frames/00001.jpg", "jump/notes.txt", "jump/.hidden.mp4", "readme.md")

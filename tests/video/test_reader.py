@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.frames import probe, read_frames
 from stmnet.video.reader import VideoFile
 from stmnet.video.video_paths import find_videos
-from tests.conftest import VideoWriter, decode_all, write_audio
+from tests.conftest import VideoWriter, decode_all, write_audio, write_gif, write_video
 
 CODECS = [
     # name, codec, options
@@ -189,6 +190,18 @@ def test_codecs_that_state_their_size_in_each_frame(make_video: VideoWriter, nam
     codec = "h263" if name == "a.3gp" else "mpeg4"
     info = probe(make_video(name, codec=codec, width=128, height=96))
     assert (info.width, info.height) == (128, 96)
+
+
+def test_a_gif_is_a_video(tmp_path: Path) -> None:
+    path = write_gif(tmp_path / "clips" / "a.gif", num_frames=40)
+    write_video(tmp_path / "clips" / "b.mp4")
+    (tmp_path / "clips" / "poster.png").touch()
+    assert find_videos([tmp_path / "clips"]) == [path, tmp_path / "clips" / "b.mp4"]
+    info = probe(path)
+    assert (info.num_frames, info.fps, info.width, info.height) == (40, 12.5, 96, 72)
+    decoded = decode_all(path)
+    chosen = random.Random(0).sample(range(40), 12)
+    np.testing.assert_array_equal(read_frames(path, chosen).permute(0, 2, 3, 1), decoded[chosen])
 
 
 def test_find_videos_keeps_files_and_opens_folders(make_video: VideoWriter, tmp_path: Path) -> None:
