@@ -181,7 +181,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, suffix: str, content: byte
 
 def test_a_run_that_is_not_over_names_its_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").touch()
-    with pytest.raises(CheckpointError, match=r"the run is not over. .* give .*last\.ckpt\."):
+    with pytest.raises(CheckpointError, match=r"the run is not finished. .* give .*last\.ckpt\."):
         load(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_a_checkpoint_that_is_cut_off_is_told_in_one_sentence(
     with pytest.raises(CheckpointError) as raised:
         load(path)
     message = str(raised.value)
-    assert message.startswith(f"{path}: not a checkpoint, or cut off (")
+    assert message.startswith(f"{path}: not a checkpoint, or truncated (")
     assert message.endswith("). Give a .safetensors or .ckpt file.")
     assert "internal" not in message
 

@@ -13,6 +13,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stmnet.cli.printing import show_notes
 from stmnet.data.preprocessing import Preprocessing
 from stmnet.errors import CheckpointError
 from stmnet.models.imagenet import imagenet_url
@@ -171,6 +172,15 @@ def test_a_trained_trunks_features_are_as_they_were(
     torch.testing.assert_close(stm(clips), tsn(clips), atol=1e-5, rtol=1e-5)
 
 
+def test_the_command_line_shows_what_was_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(torchvision_weights(18), tmp_path / "r18.pth")
+    with show_notes("stderr"):
+        build_model("tsn_resnet18", num_classes=5, pretrained=str(tmp_path / "r18.pth"))
+    assert f"{tmp_path}/r18.pth: 120 tensors loaded; newly init" in capsys.readouterr().err
+
+
 def test_what_a_network_has_no_use_for_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,12 +195,16 @@ def test_weights_of_another_trunk_are_refused(tmp_path: Path) -> None:
     for depth in (18, 34):
         torch.save(torchvision_weights(depth), tmp_path / f"r{depth}.pth")
     shallow, deep = str(tmp_path / "r18.pth"), str(tmp_path / "r34.pth")
-    with pytest.raises(CheckpointError, match=r"r18\.pth: has no layer1\.2\.conv1\.weight .*depth"):
+    with pytest.raises(
+        CheckpointError, match=r"r18\.pth: missing weights: layer1\.2\.conv1\.weight .*depth"
+    ):
         build_model("tsn_resnet34", num_classes=5, pretrained=shallow)
     # Every tensor of ResNet-18 has its equal in a ResNet-34, and would load.
-    with pytest.raises(CheckpointError, match=r"r34\.pth: has blocks .* as layer1\.2\. .*depth"):
+    with pytest.raises(CheckpointError, match=r"r34\.pth: unexpected weights: layer1\.2, .*depth"):
         build_model("stm_resnet18", num_classes=5, pretrained=deep)
-    with pytest.raises(CheckpointError, match=r"r18\.pth: conv1\.weight is \(64, 3, 7, 7\).*width"):
+    with pytest.raises(
+        CheckpointError, match=r"r18\.pth: shape mismatch: conv1\.weight is \(64, 3, 7, 7\).*width"
+    ):
         build_model("tsn_resnet18", num_classes=5, width=8, pretrained=shallow)
 
 

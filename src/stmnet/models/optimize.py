@@ -74,12 +74,12 @@ def optimize(
     >>> torch.allclose(quick(clips), model(clips), atol=1e-4)
     True
 
-    Raises `ValueError` for another word as `dtype`, `TypeError` for what is optimized already.
+    Raises `ValueError` for another string as `dtype`, `TypeError` for an optimized model.
     """
     if isinstance(dtype, str) and dtype != "fast":
-        raise ValueError(f"dtype {dtype!r}: give 'fast' or one of torch's, as torch.float16.")
+        raise ValueError(f"dtype is {dtype!r}. Give 'fast' or a torch.dtype, as torch.float16.")
     if isinstance(model, OptimizedNetwork):
-        raise TypeError("the network is optimized already. Give the one that it was made of.")
+        raise TypeError("model is already optimized. Give the network that it was made from.")
     network = copy.deepcopy(model).eval().requires_grad_(False)
     fold_batch_norms(network)
     lay_channels_last(network)

@@ -40,7 +40,10 @@ def every_block(
 def frames_of_clips(clips: Tensor, num_frames: int) -> Tensor:
     """(N, T, 3, H, W) -> (N*T, 3, H, W), channels_last. `ValueError` for any other shape."""
     if clips.ndim != 5 or clips.shape[1:3] != (num_frames, 3):
-        raise ValueError(f"this network takes (N, {num_frames}, 3, H, W), not {tuple(clips.shape)}")
+        raise ValueError(
+            f"clips: expected shape (N, {num_frames}, 3, H, W), not {tuple(clips.shape)}. "
+            f"num_frames of this network is {num_frames}."
+        )
     return clips.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 

@@ -91,10 +91,10 @@ class STMOptions:
             self._validate_channelwise("cstm_temporal")
             self._validate_channelwise("cmm_transform")
         if not self.stages or len(set(self.stages)) < len(self.stages):
-            raise UnknownModelError(f"stages is {list(self.stages)}. Name each stage once.")
+            raise UnknownModelError(f"stages is {list(self.stages)}. Name at least one, each once.")
         for stage in self.stages:
             if stage not in STAGES:
-                raise UnknownModelError(f"stages names {stage}. The stages are 2, 3, 4 and 5.")
+                raise UnknownModelError(f"stages has {stage}. Give some of 2, 3, 4 and 5.")
         if self.blocks is not None and self.blocks < 1:
             raise UnknownModelError(
                 f"blocks is {self.blocks}. Give at least 1; without STM blocks: modules='none'."

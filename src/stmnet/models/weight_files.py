@@ -27,7 +27,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         path = path / RUN_WEIGHTS
         if checkpoints and not path.is_file():
             raise CheckpointError(
-                f"{path}: not there, for the run is not over. Let it end, or give "
+                f"{path}: no such file: the run is not finished. Let it finish, or give "
                 f"{' or '.join(map(str, checkpoints))}."
             )
     if not is_file(path):

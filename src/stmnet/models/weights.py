@@ -22,7 +22,7 @@ from stmnet.models.stm import CMM
 from stmnet.models.stm_variants import Concatenation
 from stmnet.models.weight_files import RUN_WEIGHTS
 
-# A 2D ResNet from ImageNet has none of these; they start as their modules say.
+# A 2D ResNet from ImageNet has none of these; their modules initialize them.
 TEMPORAL_PARTS = (".temporal.", ".cmm.", ".fusion.", ".spatial.", ".me.")
 
 # What DistributedDataParallel, stmnet's own training and torch.compile put in front of names.
@@ -91,8 +91,8 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
         if isinstance(e, OSError) and e.errno != errno.EINVAL:
             raise CheckpointError(f"{path}: cannot be read ({e.strerror}).") from e
         raise CheckpointError(
-            f"{path}: not a checkpoint, or cut off ({_first_sentence(e)}). Give a .safetensors or "
-            ".ckpt file."
+            f"{path}: not a checkpoint, or truncated ({_first_sentence(e)}). "
+            "Give a .safetensors or .ckpt file."
         ) from e
     except Exception as e:
         # Unpickling what is no pickle can end in anything, and torch's own words for it recommend
@@ -125,8 +125,8 @@ def load_matching(
             fitting[name] = tensor
         elif not is_classifier(name):
             raise CheckpointError(
-                f"{source}: {name} is {tuple(tensor.shape)} there and "
-                f"{tuple(own[name].shape)} in the network. Check depth and width."
+                f"{source}: shape mismatch: {name} is {tuple(tensor.shape)} in the file and "
+                f"{tuple(own[name].shape)} in the network. Check the network's depth and width."
             )
     model.load_state_dict(fitting, strict=False)
     return LoadReport(
@@ -215,15 +215,15 @@ def check_trunk(report: LoadReport, name: str) -> None:
     ]
     if gaps:
         raise CheckpointError(
-            f"{report.source}: has no {gaps[0]} (and {len(gaps) - 1} more of {name}'s trunk). "
-            "Give weights of the same kind and depth."
+            f"{report.source}: missing weights: {gaps[0]} (and {len(gaps) - 1} more of {name}'s "
+            "trunk). Give weights of the same architecture and depth."
         )
     # What else the file has may be a head or a loss of the program that wrote it. Blocks may not:
     # every tensor of ResNet-18 has its equal in a ResNet-34.
     if blocks := blocks_of(report.unexpected) - blocks_of((*report.loaded, *report.missing)):
         raise CheckpointError(
-            f"{report.source}: has blocks that {name} has not, as {min(blocks)}. "
-            "Give weights of the same kind and depth."
+            f"{report.source}: unexpected weights: {min(blocks)}, a block that {name} "
+            "does not have. Give weights of the same architecture and depth."
         )
 
 
