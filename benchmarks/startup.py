@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pages import save_json
+from pages import put_table, save_json
 
 from stmnet.files import packaged_file
 
@@ -45,13 +45,14 @@ class Seconds(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--docs", type=Path, help="write the JSON here, into figures/")
+    parser.add_argument("--docs", type=Path, help="write the JSON and the table here")
     arguments = parser.parse_args()
 
     content = measure({"import torch": IMPORT_TORCH, "stmnet predict": PREDICT}, arguments.rounds)
     print(as_table(content))
     if arguments.docs:
         save_json(arguments.docs / "figures" / "startup.json", COMMAND, content)
+        put_table(arguments.docs / "benchmarks" / "startup.md", "startup.py", as_table(content))
     else:
         print(json.dumps(content))
 

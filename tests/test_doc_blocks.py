@@ -21,9 +21,12 @@ import pytest
 from stmnet.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    page for folder in ("tutorials", "guides") for page in (ROOT / "docs" / folder).glob("*.md")
-)
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted((DOCS / "tutorials").glob("*.md")),
+    *sorted((DOCS / "guides").glob("*.md")),
+    DOCS / "paper" / "costs.md",
+]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"(.*?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = ("sh", "python", "yaml", "text")
 
@@ -92,8 +95,15 @@ def test_the_blocks_of_a_page_run(
             assert run_command(command) == code, f"{where}: {command}"
 
 
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    monkeypatch.chdir(tmp_path)
+    (block,) = (each for each in blocks_of(ROOT / "README.md") if each.language == "python")
+    exec(compile(block.text, "README.md", "exec"), {})
+
+
 def test_there_are_blocks_to_run() -> None:
     # The test above has nothing to fail by where no block is found.
     count = {page.stem: sum(block.is_run for block in blocks_of(page)) for page in PAGES}
-    for stem, least in {"own_clips": 8, "python": 8, "train": 2, "test": 3, "explain": 2}.items():
+    for stem, least in {"own_clips": 8, "python": 8, "train": 2, "test": 3, "explain": 2, "costs": 1}.items():
         assert count[stem] >= least, stem
