@@ -107,13 +107,26 @@ def type_in_words(hint: Any) -> str:
     origin, arguments = get_origin(hint), get_args(hint)
     if type(None) in arguments:
         others = [type_in_words(each) for each in arguments if each is not type(None)]
-        return f"{', '.join(others)} or null"
+        return f"{', '.join(others)}; or null"
     if origin is Literal:
         return ", ".join(f"`{in_yaml(choice)}`" for choice in arguments)
     if arguments:
         inner = ", ".join(map(type_in_words, arguments))
         return inner if origin in (Union, UnionType) else f"{origin.__name__} of {inner}"
-    return "any" if hint is Any else str(hint.__name__)
+    for base in (bool, int, float, str):
+        if issubclass(hint, base):
+            return base.__name__ + range_of(hint)
+    raise TypeError(f"{hint}: say here what to call it")
+
+
+def range_of(number: type) -> str:
+    """ ", at least 1" for a type of numbers that says so where it is given -1."""
+    try:
+        number(-1)
+    except ValueError as error:
+        allowed = str(error).partition("; it must be ")[2].rstrip(".")
+        return f", {allowed}" if allowed else ""
+    return ""
 
 
 def in_yaml(value: object) -> str:

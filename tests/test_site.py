@@ -85,6 +85,8 @@ def test_keys_stand_with_their_types_and_defaults(site: Path) -> None:
     assert cells["optimizer.momentum"][0] == "<code>0.9</code>"
     assert "<code>cosine</code>" in cells["optimizer.schedule"][1]
     assert "null" in cells["data.exclude"][1]
+    assert cells["optimizer.epochs"][1] == "int, at least 1"
+    assert cells["augmentation.flip_probability"][1] == "float, from 0 to 1"
 
 
 @pytest.mark.parametrize("name", OBJECTS)
