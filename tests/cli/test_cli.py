@@ -408,7 +408,13 @@ def test_a_newline_in_a_name_breaks_no_line(
 
 @pytest.mark.parametrize(
     "words",
-    [["predict", ""], ["predict", "a.mp4", ""], ["test", ""], ["generate", "motion", "--out="]],
+    [
+        ["predict", ""],
+        ["predict", "a.mp4", ""],
+        ["test", ""],
+        ["generate", "motion", "--out="],
+        ["check", "motion", "--root", ""],
+    ],
 )
 def test_an_empty_path_is_not_the_current_folder(
     capsys: pytest.CaptureFixture[str], words: list[str]

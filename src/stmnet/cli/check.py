@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, positive_int
+from stmnet.cli.arguments import Verbs, add_verb, path, positive_int
 from stmnet.cli.printing import print_json, print_table
 
 if TYPE_CHECKING:
@@ -43,7 +42,9 @@ def add_parser(verbs: Verbs) -> None:
         "in full\nby --json; the table has the first of each kind.",
     )
     verb.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
-    verb.add_argument("--root", type=Path, required=True, help="the data set's folder")
+    verb.add_argument(
+        "--root", type=path, required=True, metavar="DIR", help="the data set's folder"
+    )
     verb.add_argument("--split", nargs="+", help="default: all that are published")
     verb.add_argument("--decode", action="store_true", help="decode every frame (slow)")
     verb.add_argument(
@@ -53,8 +54,10 @@ def add_parser(verbs: Verbs) -> None:
         metavar="T",
         help="fewer are too short (default 8)",
     )
-    verb.add_argument("--processes", type=positive_int, help="default: one for each CPU")
-    verb.add_argument("--exclusions", type=Path, metavar="FILE", help="write what to leave out")
+    verb.add_argument(
+        "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
+    )
+    verb.add_argument("--exclusions", type=path, metavar="FILE", help="write what to leave out")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 

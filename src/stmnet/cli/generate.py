@@ -25,12 +25,16 @@ def add_parser(verbs: Verbs) -> None:
             "stmnet generate motion --out tiny --train 2 --validation 1 --test 1 --seed 7",
         ),
     )
-    verb.add_argument("dataset", choices=("motion",), help="motion")
+    verb.add_argument("dataset", choices=("motion",), help="the data set")
     verb.add_argument("--out", type=path, required=True, metavar="DIR", help="the folder to write")
-    verb.add_argument("--seed", type=non_negative_int, default=0, help="default 0")
-    verb.add_argument("--train", type=positive_int, default=180, help="clips a class (default 180)")
-    verb.add_argument("--validation", type=positive_int, default=10, help="as --train (default 10)")
-    verb.add_argument("--test", type=positive_int, default=50, help="as --train (default 50)")
+    verb.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="default 0")
+    for split, num_clips in (("train", 180), ("validation", 10), ("test", 50)):
+        verb.add_argument(
+            f"--{split}",
+            type=positive_int,
+            metavar="N",
+            help=f"{split} clips of each class (default {num_clips})",
+        )
     verb.add_argument(
         "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
     )
@@ -40,10 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     """`stmnet generate motion --out DIR`."""
     from stmnet.motion.generate import SplitSizes
 
+    sizes = {split: getattr(arguments, split) for split in ("train", "validation", "test")}
+    given = {split: size for split, size in sizes.items() if size is not None}
     generate_with_progress(
         arguments.out,
         seed=arguments.seed,
-        clips_per_class=SplitSizes(arguments.train, arguments.validation, arguments.test),
+        clips_per_class=SplitSizes(**given),
         processes=arguments.processes,
     )
     print(f"data  {escaped(str(arguments.out))}")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, positive_int
+from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path, positive_int
 from stmnet.cli.printing import USER_ERROR, complain
 from stmnet.errors import DatasetError
 
@@ -30,9 +30,9 @@ def add_parser(verbs: Verbs) -> None:
         "stopped, the same command goes on. Videos that are not whole are listed in\n"
         "unreadable.txt.",
     )
-    verb.add_argument("dataset", help="a name, as something_v2; motion: generate the motion set")
-    verb.add_argument("--root", type=Path, help="the data set's folder, which stays as it is")
-    verb.add_argument("--out", type=Path, required=True, help="the folder to write")
+    verb.add_argument("dataset", help="a name, as something_v2")
+    verb.add_argument("--root", type=path, help="the data set's folder, which stays as it is")
+    verb.add_argument("--out", type=path, required=True, help="the folder to write")
     verb.add_argument("--short-side", type=int, metavar="PIXELS", help="default 256")
     verb.add_argument(
         "--key-frame-interval", type=positive_int, metavar="N", help="default: 6, in WebM 16"
@@ -41,10 +41,10 @@ def add_parser(verbs: Verbs) -> None:
         "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
     )
     verb.add_argument("--dry-run", action="store_true", help="only say what it will take")
-    verb.add_argument("--seed", type=non_negative_int, default=0, help="of the motion set")
-    verb.add_argument("--train", type=positive_int, default=180, help="clips a class (default 180)")
-    verb.add_argument("--validation", type=positive_int, default=10, help="as --train (default 10)")
-    verb.add_argument("--test", type=positive_int, default=50, help="as --train (default 50)")
+    # The words of version 0.1 for `stmnet generate motion`.
+    verb.add_argument("--seed", type=non_negative_int, default=0, help=argparse.SUPPRESS)
+    for split in ("--train", "--validation", "--test"):
+        verb.add_argument(split, type=positive_int, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
