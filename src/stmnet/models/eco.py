@@ -1,4 +1,4 @@
-"""ECO: a 2D network's early maps of all frames, laid behind each other and read by a 3D network.
+"""ECO: a 2D network's early maps of all frames, stacked over time and read by a 3D network.
 
 Source: Zolfaghari et al., "ECO: efficient convolutional network for online video understanding"
 (ECCV 2018), section 3. The 2D network is BN-Inception (Ioffe and Szegedy, ICML 2015); the 3D one is
@@ -23,7 +23,7 @@ class Branches:
     """Channels of an inception block's branches.
 
     `single`: a 1x1 convolution. `triple`: a 1x1 and a 3x3 one. `double`: a 1x1 and two 3x3 ones of
-    the same number. `projection`: a 1x1 one behind a pool, of maxima if `max_pool`, else of means.
+    the same number. `projection`: a 1x1 one after a pool (max-pool if `max_pool`, else average).
 
     A block without `single` and `projection` halves the maps by its last 3x3 ones and its pool.
     """
@@ -105,7 +105,7 @@ class Inception(nn.Module):
 def inceptions(
     in_channels: int, blocks: tuple[Branches, ...], *, width: int
 ) -> tuple[nn.Sequential, int]:
-    """Inception blocks one behind the other, and the number of channels at their end."""
+    """Inception blocks in sequence, and their number of output channels."""
     modules = nn.Sequential()
     for branches in blocks:
         block = Inception(in_channels, branches, width=width)

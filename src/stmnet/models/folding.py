@@ -55,8 +55,8 @@ def pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
     if isinstance(module, nn.Sequential):
         names = [name for name, _ in module.named_children()]
         yield from pairwise(names)
-    for kind, named in PAIRS.items():
-        if isinstance(module, kind):
+    for module_type, named in PAIRS.items():
+        if isinstance(module, module_type):
             yield from named
 
 

@@ -47,7 +47,7 @@ class InflatedConv2d(nn.Conv2d):
 class InflatedStem(InflatedConv2d):
     """The 5x7x7 convolution in front: (N*T, 3, H, W) -> (N*T, C, H/2, W/2), zeros beyond the clip.
 
-    A frame and the two at each side of it are laid behind each other as channels, for a 7x7
+    A frame and the two at each side of it are stacked as channels, for a 7x7
     convolution: the same sum.
     """
 

@@ -1,4 +1,4 @@
-"""The same network, made quick for inference: what only training needs is folded away."""
+"""A network made faster for inference: what only training needs is folded away."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class OptimizedNetwork(nn.Module):
 class FrozenNetwork(nn.Module):
     """A network that will not change, compiled whole: anything else is an error, not a slow path.
 
-    Its weights are constants from the first call with a shape on, laid as the CPU's kernels want
-    them: a copy for each shape. On a GPU its kernels are launched together, as one CUDA graph.
+    Its weights are constants from the first call with a shape on, in the layout of the CPU's
+    kernels: a copy for each shape. On a GPU its kernels are launched together, as one CUDA graph.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -56,7 +56,7 @@ class FrozenNetwork(nn.Module):
 def optimize(
     model: nn.Module, *, dtype: torch.dtype | Literal["fast"] | None = None, compile: bool = False
 ) -> nn.Module:
-    """A quick copy of `model` for inference: (N, T, 3, H, W) -> float32 logits (N, K).
+    """A faster copy of `model` for inference: (N, T, 3, H, W) -> float32 logits (N, K).
 
     The given one stays as it is.
     Batch norms are folded into the convolutions before them and weights lie channels last. In
@@ -82,7 +82,7 @@ def optimize(
         raise TypeError("model is already optimized. Give the network that it was made from.")
     network = copy.deepcopy(model).eval().requires_grad_(False)
     fold_batch_norms(network)
-    lay_channels_last(network)
+    to_channels_last(network)
     if dtype == "fast":
         dtype = fast_dtype(next((p.device for p in network.parameters()), torch.device("cpu")))
     cast(network, dtype or torch.float32)
@@ -105,7 +105,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def lay_channels_last(network: nn.Module) -> None:
+def to_channels_last(network: nn.Module) -> None:
     """Weights of convolutions lie in memory as the features that they meet."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -33,7 +33,7 @@ class Block(nn.Module):
 def every_block(
     build_block: BlockBuilder, blocks_per_stage: Sequence[int]
 ) -> list[list[BlockBuilder]]:
-    """The layout of a network all of whose blocks are of one kind."""
+    """The layout of a network with one type of block."""
     return [[build_block] * num_blocks for num_blocks in blocks_per_stage]
 
 

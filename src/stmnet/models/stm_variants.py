@@ -45,7 +45,8 @@ class LowFrequency(nn.Module):
 class ChannelwiseCSTM(nn.Module):
     """CSTM whose 3x3 convolution, too, is channel-wise (Table 10): (N*T, C, H, W) -> the same C.
 
-    No ImageNet weights fit that convolution. It has a name of its own, `spatial`, and starts fresh.
+    No ImageNet weights fit that convolution: it has a name of its own, `spatial`, and is newly
+    initialized.
     """
 
     def __init__(self, temporal: nn.Module, channels: int, *, stride: int = 1) -> None:

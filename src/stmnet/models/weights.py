@@ -112,8 +112,8 @@ def load_matching(
     """Copy into `model` every tensor of `state_dict` that has a place of the same name and shape.
 
     Kernels of a 2D network are inflated where `model` has longer ones. The classifier (`fc`) is
-    left fresh where its size differs. Any other part of a wrong shape raises `CheckpointError`,
-    which begins with `source`.
+    left as initialized where its size differs. Any other part of a wrong shape raises
+    `CheckpointError`, which begins with `source`.
     """
     own = model.state_dict()
     inflated = inflate(model, state_dict)
