@@ -23,6 +23,7 @@ CHECKPOINTS = (LAST_CHECKPOINT, BEST_CHECKPOINT, PREVIOUS_CHECKPOINT)
 MAY_CHANGE = (
     "data.root",
     "data.num_workers",
+    "data.cache_gigabytes",
     "data.max_unreadable",
     "running.devices",
     "running.nodes",
