@@ -74,7 +74,7 @@ def test_an_output_that_is_not_free_is_told_before_torch_is_imported(
 def test_an_output_in_use_is_told_before_torch_is_imported(tmp_path: Path) -> None:
     with lock_run_folder(tmp_path):
         said = train_without_torch("motion_stm", "--output", tmp_path)
-    assert f"{tmp_path}: another run is at work there." in said
+    assert f"{tmp_path}: another run is at work there (it is locked)." in said
     assert not list(tmp_path.iterdir())
 
 

@@ -224,7 +224,7 @@ def test_names_that_break_a_line_are_read_again_as_they_are(
             capsys, "prepare", "folder", "--root", root, "--out", out, "--processes", 1
         )
         assert (code, len(err.splitlines())) == (0, 1)
-        assert "not whole   2" in said
+        assert "incomplete  2" in said
         assert said.encode().decode().splitlines()[-1].startswith("left out    1 files")
         clips = read_split("folder", out, "train")
         assert [clip.video.name for clip in clips.clips] == sorted([half.name, "whole.mp4"])
@@ -419,10 +419,10 @@ def test_the_summary_is_said(
     code, said, err = run(capsys, "prepare", "folder", "--root", root, "--out", out)
     assert code == 0
     assert "made now    6 of 8 videos" in said
-    assert "not whole   3" in said
+    assert "incomplete  3" in said
     assert "left out    1 files that are neither video nor list, the first archive.zip" in said
     assert err.splitlines() == [
-        "stmnet: 3 videos are not whole (2 of them could not be made at all): "
+        "stmnet: 3 videos are incomplete (2 of them could not be made at all): "
         f"{out}/unreadable.txt says why, and is a list for data.exclude"
     ]
 

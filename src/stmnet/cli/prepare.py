@@ -27,7 +27,7 @@ def add_parser(verbs: Verbs) -> None:
             "stmnet prepare motion --root tiny --out small --short-side 64",
         ),
         notes="The copy is laid out as the original, and is read as it is. Where a run was\n"
-        "stopped, the same command goes on. Videos that are not whole are listed in\n"
+        "stopped, the same command goes on. Videos that are incomplete are listed in\n"
         "unreadable.txt.",
     )
     verb.add_argument("dataset", help="a name, as something_v2")
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_prepare(arguments: argparse.Namespace) -> int:
-    """Write the copy. Videos that are not whole are no error: they are listed."""
+    """Write the copy. Videos that are incomplete are no error: they are listed."""
     from stmnet.cli.progress import ProgressBar
     from stmnet.curation.prepare import prepare
     from stmnet.curation.prepared_tree import UNREADABLE_FILE
@@ -82,7 +82,7 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         return 0
     num_absent = summary.num_videos - num_finished
     return complain(
-        f"{len(summary.unreadable):,} videos are not whole ({num_absent:,} of them could not be "
+        f"{len(summary.unreadable):,} videos are incomplete ({num_absent:,} of them could not be "
         f"made at all): {arguments.out / UNREADABLE_FILE} says why, and is a list for data.exclude",
         0,
     )
@@ -129,7 +129,7 @@ def format_summary(summary: Summary, out: Path) -> list[str]:
         f"made now    {summary.num_done:,} of {summary.num_videos:,} videos, "
         f"{format_bytes(summary.bytes_in)} -> {format_bytes(summary.bytes_out)}",
         f"from before {summary.num_kept:,}",
-        f"not whole   {len(summary.unreadable):,}",
+        f"incomplete  {len(summary.unreadable):,}",
     ]
     if summary.left_out:
         lines.append(

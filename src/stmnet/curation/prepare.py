@@ -154,7 +154,7 @@ def _make_all(
                 raise DatasetError(
                     f"{outcome.fatal}. {summary.num_kept + summary.num_done} of "
                     f"{summary.num_videos} videos are finished and kept; make room or mend the "
-                    "folder, then run the same command again."
+                    "folder, then prepare again with the same settings."
                 )
             if outcome.unreadable is not None:
                 unreadable[job.name] = outcome.unreadable
@@ -301,5 +301,6 @@ def _cannot_write(path: str | Path, reason: str) -> DatasetError:
 
 def _in_use(out: Path) -> DatasetError:
     return DatasetError(
-        f"{out}: another run of stmnet prepare is at work there. Wait until it has ended."
+        f"{out}: another run of stmnet prepare is at work there (it is locked). Wait until it has "
+        "ended."
     )

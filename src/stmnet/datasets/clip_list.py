@@ -40,7 +40,9 @@ class ClipList:
     excluded: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """How many clips of the published list are not among `clips`, in words; "" for none."""
+        """How many clips of the published list are not among `clips`, as a note says it; ""
+        for none.
+        """
         counts = [(len(self.missing), "not there"), (len(self.excluded), "excluded")]
         num_listed = len(self.clips) + sum(count for count, _ in counts)
         found = [f"{count:,} {why}" for count, why in counts if count]

@@ -46,7 +46,8 @@ def lock_run_folder(output: Path) -> Iterator[None]:
     Raises `RecipeError` where another run is at work there, and where nothing can be written.
     """
     in_use = RecipeError(
-        f"{output}: another run is at work there. Wait until it has ended, or set another output."
+        f"{output}: another run is at work there (it is locked). Wait until it has ended, or set "
+        "another output."
     )
     with ExitStack() as stack:
         try:
