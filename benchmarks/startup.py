@@ -49,10 +49,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     content = measure({"import torch": IMPORT_TORCH, "stmnet predict": PREDICT}, arguments.rounds)
-    print(as_table(content))
+    table = as_table(content)
+    print(table)
     if arguments.docs:
         save_json(arguments.docs / "figures" / "startup.json", COMMAND, content)
-        put_table(arguments.docs / "benchmarks" / "startup.md", "startup.py", as_table(content))
+        put_table(arguments.docs / "benchmarks" / "startup.md", "startup.py", table)
     else:
         print(json.dumps(content))
 
