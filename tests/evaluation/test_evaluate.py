@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from stmnet.cli.main import main
 from stmnet.datasets.splits import read_split
-from stmnet.errors import DatasetError
+from stmnet.errors import DatasetError, StmnetError
 from stmnet.evaluation import evaluate
-from stmnet.evaluation.options import EvaluationOptions
+from stmnet.evaluation.options import EvaluationOptions, Shard
+from stmnet.evaluation.several_checkpoints import evaluate_checkpoints
 from stmnet.files import packaged_file
 from stmnet.motion.classes import LABEL_NAMES
 from stmnet.recognizer import Recognizer, load
@@ -284,3 +285,57 @@ def test_scores_and_page_take_no_place_of_a_device_or_pipe(
         assert capsys.readouterr().err.splitlines() == [said]
     assert (tmp_path / "pipe").is_fifo()
     assert not Path("/dev/full").is_file()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0. Give at least 1."),
+        ({"num_workers": -1}, "num_workers is -1. Give at least 0."),
+        ({"seed": -1}, "seed is -1. Give at least 0."),
+        ({"views": "10x2"}, "views '10x2': give center, 30 or CLIPSxCROPS"),
+    ],
+)
+def test_options_out_of_range_are_named_as_arguments(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(StmnetError, match=f"^{message}"):
+        EvaluationOptions(**values)
+
+
+@pytest.mark.slow
+def test_progress_counts_the_clips_of_all_checkpoints(runs: list[Path], tmp_path: Path) -> None:
+    options = EvaluationOptions(num_workers=0)
+    copies = []
+    for run in runs:
+        copy = tmp_path / run.name
+        copies.append(shutil.copytree(run, copy, ignore=shutil.ignore_patterns("scores", "*.html")))
+    counted: list[tuple[int, int]] = []
+    part = evaluate_checkpoints(
+        copies, options, Shard(2, 2), on_clip=lambda *count: counted.append(count)
+    )
+    assert (part.results, part.mean, counted) == ((), None, [])  # one piece a run: part 1 has it
+    assert [(each.num_clips, each.num_scored) for each in part.progress] == [(12, 0), (12, 0)]
+    found = evaluate_checkpoints(copies, options, on_clip=lambda *count: counted.append(count))
+    assert counted == [(done, 24) for done in range(1, 25)]
+    assert [each.num_scored for each in found.progress] == [12, 12]
+    assert found.mean is not None
+    assert found.mean.top1 == pytest.approx(sum(each.metrics.top1 for each in found.results) / 2)
+    assert not list(tmp_path.rglob("*.html"))  # a page is the caller's affair
+
+
+def test_a_mean_over_other_labels_is_refused(runs: list[Path], tmp_path: Path) -> None:
+    other = shutil.copytree(runs[1], tmp_path / "other", ignore=shutil.ignore_patterns("scores"))
+    recognizer = load("motion")
+    labels = tuple(reversed(recognizer.config.label_names))
+    root = tmp_path / "set"
+    for label in labels:
+        (root / "test" / label).mkdir(parents=True)
+        name = f"{label.lower().replace(' ', '_')}.mp4"
+        shutil.copy(packaged_file("samples") / name, root / "test" / label / name)
+    data = {"dataset": "folder", "root": str(root), "sampling": "segments"}
+    (other / "recipe.yaml").write_text(yaml.safe_dump({"data": data}))
+    config = replace(recognizer.config, label_names=tuple(sorted(labels)))
+    Recognizer(recognizer.network, config).save(other / "model.safetensors")
+    expected = f"{other}: its labels are not those of {runs[0]}.*Test them one by one"
+    with pytest.raises(StmnetError, match=expected):
+        evaluate_checkpoints([runs[0], other], EvaluationOptions())
+    assert not (other / "scores").exists()
