@@ -66,8 +66,11 @@ def test_a_training_in_a_log_is_a_line_an_epoch_and_a_line_a_minute_between(
 ) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stdout", log)
+    unmeasured = TrainingProgress(epoch=3, num_epochs=70, step=4, num_steps=1343)
     with shown_progress() as on_progress:
         on_progress(MEASURED)
+        clock.now += SECONDS_BETWEEN_LINES
+        on_progress(unmeasured)
         clock.now += SECONDS_BETWEEN_LINES
         on_progress(MEASURED)
         clock.now += 1
@@ -77,6 +80,7 @@ def test_a_training_in_a_log_is_a_line_an_epoch_and_a_line_a_minute_between(
         on_progress(replace(MEASURED, record=RECORD))
         on_progress(replace(MEASURED, record=replace(RECORD, train_correlation=1.25)))
     assert log.getvalue().splitlines() == [
+        "epoch 3/70, 4 of 1,343 steps",
         "epoch 3/70, 120 of 1,343 steps, loss 1.500  top-1 50.0%  12.3 clips/s, about 62 min left",
         "epoch 3/70 validation, 2 of 10 steps, loss 1.500  top-1 50.0%  12.3 clips/s, "
         "about 62 min left",

@@ -38,35 +38,41 @@ class ProgressBar:
     ) -> None:
         self._bar.stop()
 
-    def show(
+    def show(self, done: int, total: int) -> None:
+        """`done` of `total` pieces are finished; the rest is as slow as they were."""
+        seconds_left = (time.monotonic() - self._began) / max(1, done) * (total - done)
+        self.show_stage(self._unit, done, total, seconds_left=seconds_left)
+
+    def show_stage(
         self,
+        title: str,
         done: int,
         total: int,
         *,
-        title: str = "",
         details: str = "",
-        seconds_left: float | None = None,
+        seconds_left: float | None,
     ) -> None:
-        """`done` of `total` pieces are finished.
+        """Show one stage of longer work, with its `title`, and `details` behind the pieces.
 
-        `title` stands before them, `details` behind them; `seconds_left` are by default those of
-        all pieces at the speed so far.
+        `seconds_left` is of the whole work; None: nothing is known of it yet.
         """
-        now = time.monotonic()
-        if seconds_left is None:
-            seconds_left = (now - self._began) / max(1, done) * (total - done)
-        left = f"about {format_seconds(seconds_left)} left"
+        left = "" if seconds_left is None else f"about {format_seconds(seconds_left)} left"
         if self._console.is_terminal:
             self._bar.update(
                 self._task,
                 completed=done,
                 total=total,
-                description=title or self._unit,
-                details=f"{details}  {left}".strip(),
+                description=title,
+                details="  ".join(filter(None, (details, left))),
             )
-        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif (now := time.monotonic()) - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            parts = (title, f"{done:,} of {total:,} {self._unit}", details, left)
+            parts = (
+                "" if title == self._unit else title,
+                f"{done:,} of {total:,} {self._unit}",
+                details,
+                left,
+            )
             self._console.print(", ".join(filter(None, parts)), style=None, soft_wrap=True)
 
 

@@ -94,10 +94,10 @@ def shown_progress() -> Iterator[OnProgress]:
                 print(format_epoch(progress.record, num_epochs=progress.num_epochs), flush=True)
                 return
             of_validation = " validation" if progress.split == "validation" else ""
-            bar.show(
+            bar.show_stage(
+                f"epoch {progress.epoch}/{progress.num_epochs}{of_validation}",
                 progress.step,
                 progress.num_steps,
-                title=f"epoch {progress.epoch}/{progress.num_epochs}{of_validation}",
                 details=format_measures(progress),
                 seconds_left=progress.seconds_left,
             )
