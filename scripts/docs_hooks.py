@@ -120,7 +120,7 @@ def type_in_words(hint: Any) -> str:
 
 
 def range_of(number: type) -> str:
-    """ ", at least 1" for a type of numbers that says so where it is given -1."""
+    """The range of a type of numbers, which it says where it is given -1, after a comma."""
     try:
         number(-1)
     except ValueError as error:

@@ -44,3 +44,24 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
     for path in re.findall(r"`((?:src|docs|tests|recipes|samples|scripts)/[\w/.]*)`", text):
         assert (ROOT / path).exists(), path
+
+
+NAMES_WITH_NUMBERS = re.compile(
+    r"(?:Eq\.|Tables?|[Ss]ections?|Fig\.|[Ss]tages?|[Ss]plits?|top-|[A-Z]\w*-|H\.)\s?\d+(?:[.-]\d+)*"
+    r"(?:(?:,| and| to) \d+(?:\.\d+)*)*"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_paragraph_has_at_most_five_numbers_and_no_date(page: Path) -> None:
+    text = page.read_text()
+    # Tables, code and what benchmarks and studies write (their captions have dates) do not count.
+    text = re.sub(
+        r"^```.*?^```$|<!-- (.+?): table -->.*?<!-- \1: end -->", "", text, flags=re.M | re.S
+    )
+    text = re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", text)
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
+    for paragraph in re.split(r"\n\s*\n|\n(?=- )", NAMES_WITH_NUMBERS.sub("", text)):
+        if not re.match(r"\s*\||    ", paragraph):
+            numbers = re.findall(r"(?<![\w.-])\d[\d,.]*", paragraph)
+            assert len(numbers) <= 5, paragraph
