@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 import stmnet
+from stmnet import errors
 from stmnet.cli.main import make_parser
 from stmnet.runs.recipe import Recipe
 
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = "<!-- generated: commands -->"
 MODULES = "<!-- generated: modules -->"
 PUBLIC_NAMES = "<!-- generated: public names -->"
+ERRORS = "<!-- generated: errors -->"
 KEY_ROW = re.compile(r"^\| `([\w.]+)` \| (.*) \|$", re.MULTILINE)
 
 
@@ -33,13 +36,27 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown.replace(COMMANDS, commands())
     if page.file.src_uri == "reference/recipe_keys.md":
         return with_types(markdown)
-    return markdown.replace(MODULES, modules()).replace(PUBLIC_NAMES, public_names())
+    for mark, text in ((MODULES, modules), (PUBLIC_NAMES, public_names), (ERRORS, error_names)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, text())
+    return markdown
 
 
 def public_names() -> str:
-    """What mkdocstrings reads: an entry for each name of `stmnet.__all__`, and the errors."""
+    """What mkdocstrings reads: an entry for each name of `stmnet.__all__`."""
     paths = [f"{getattr(stmnet, name).__module__}.{name}" for name in stmnet.__all__]
     return "\n\n".join(f"::: {path}" for path in paths)
+
+
+def error_names() -> str:
+    """The same for every error that a user can mend."""
+    names = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.StmnetError)
+    ]
+    options = "    options:\n      heading_level: 3"
+    return "\n\n".join(f"::: stmnet.errors.{name}\n{options}" for name in names)
 
 
 def modules() -> str:
@@ -55,7 +72,8 @@ def modules() -> str:
 
 
 def commands() -> str:
-    """A section a verb: its help, word by word."""
+    """A section a verb: its help, word by word, as in a terminal of 88 columns."""
+    os.environ["COLUMNS"] = "88"
     sections = [
         f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```"
         for name, parser in verbs().items()
