@@ -3,9 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# Bytecode is compiled on all cores, which pip does on one, and not of other packages' tests. A
-# file that is written for a newer Python is no reason to stop.
-NEVER_IMPORTED := /(tests?|_inductor|_internal|networkx)/
+# Bytecode is compiled on all cores, which pip does on one, and not of what is seldom or never
+# imported. A file that is written for a newer Python is no reason to stop.
+UNCOMPILED := /(tests?|_inductor|_internal|networkx|mypyc?)/
 
 .PHONY: demo test lint docs weights clean
 
@@ -33,5 +33,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -qq -j 0 -x '$(NEVER_IMPORTED)' .venv/lib src || true
+	$(BIN)/python -m compileall -qq -j 0 -x '$(UNCOMPILED)' .venv/lib src || true
 	touch $(INSTALLED)
