@@ -65,7 +65,7 @@ class ModelRecipe:
 class DataRecipe:
     """Where the clips are and how they are loaded. Sizes in pixels, `batch_size` in clips.
 
-    `batch_size` is that of one step of the optimizer, over all processes and micro-batches.
+    `batch_size` is that of one step of the optimizer, over all ranks and micro-batches.
     `sampling` names how a training clip's frames are drawn (`stmnet.data.sampling.SAMPLINGS`),
     `by_time` spreads frames over a clip's time where its rate varies, and `class_balanced` draws
     every class as often.
@@ -117,7 +117,7 @@ class TwinsRecipe:
     """Twins Training (section 3.5): two distortions of every clip, and the correlation loss.
 
     `correlation_weight` is lambda of Eq. 10, `off_diagonal_weight` beta of Eq. 9. C of Eq. 8 is of
-    the clips of all processes ("global"), or of each process by itself ("local").
+    the clips of all ranks ("global"), or of each rank by itself ("local").
     """
 
     enabled: bool = False
@@ -205,7 +205,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = find_recipe(path)
     content = _read_with_bases(path, ())
-    _check_keys(_override_keys(overrides), source="command line", known=known_keys())
+    _validate_keys(_override_keys(overrides), source="command line", known=known_keys())
     recipe = _parse(content, overrides, "command line" if overrides else str(path))
     recipe.model.options = migrate_options(recipe.model.options)
     _expand_home(recipe)
@@ -232,7 +232,7 @@ def _read_with_bases(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     for section in sections():
         if section in content and content[section] is None:
             del content[section]
-    _check_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
+    _validate_keys(_keys(content), source=str(path), known=[BASE, *known_keys()])
     _parse(content, (), str(path))
     if base is None:
         return content
@@ -323,7 +323,7 @@ def _override_keys(overrides: Sequence[str]) -> Iterator[str]:
             yield "model.options" if key.startswith("model.options.") else key
 
 
-def _check_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
+def _validate_keys(keys: Iterable[str], *, source: str, known: list[str]) -> None:
     with_keys = sections()
     for key in keys:
         if key in with_keys:

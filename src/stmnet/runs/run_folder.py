@@ -14,7 +14,7 @@ from stmnet.runs.resuming import can_resume, holds_a_run, validate_resuming
 from stmnet.runs.run_files import TENSORBOARD
 
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "SLURM_PROCID")
-"""Variables of the environment: in all processes of a run but the first, one is not 0."""
+"""Variables of the environment: on all ranks of a run but zero, one of them is not 0."""
 
 
 def validate_run_folder(recipe: Recipe, *, resume: bool) -> None:

@@ -52,7 +52,7 @@ def _validate_output(recipe: Recipe) -> None:
 
 
 def micro_batch_size(recipe: Recipe, *, world_size: int) -> int:
-    """How many clips each of `world_size` processes takes at once of a step's batch.
+    """How many clips of a step's batch a rank takes at once.
 
     Raises `RecipeError` where the batch cannot be divided evenly.
     """

@@ -1,4 +1,4 @@
-"""How many processes train together, what started them, and which one logs."""
+"""Ranks and world size: how many processes train a network, what started them, rank zero."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def place(running: RunningRecipe) -> Placement:
 
 
 def rank_zero_logger(name: str) -> logging.Logger:
-    """The logger of this name, which is silent in all processes but the first."""
+    """The logger of this name, which logs on rank zero only."""
     logger = logging.getLogger(name)
     logger.addFilter(_is_of_rank_zero)
     return logger
@@ -64,12 +64,12 @@ def _is_of_rank_zero(record: logging.LogRecord) -> bool:
 
 
 def is_rank_zero() -> bool:
-    """Whether this process writes files and logs; so does one that trains by itself."""
+    """Whether this process writes files and logs; one that trains alone is rank zero."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def world_size() -> int:
-    """How many processes train together; one where none were started together."""
+    """How many processes train the network; 1 where it is one alone."""
     return distributed.get_world_size() if is_distributed() else 1
 
 
@@ -79,22 +79,22 @@ def is_distributed() -> bool:
 
 
 def gather_all(items: list[Item]) -> list[Item]:
-    """The items of all processes, in the order of these."""
+    """The items of all ranks, in their order."""
     if not is_distributed():
         return items
     gathered: list[Any] = [None] * world_size()
     distributed.all_gather_object(gathered, items)
-    return [item for of_process in gathered for item in of_process]
+    return [item for of_rank in gathered for item in of_rank]
 
 
 def broadcast_from_rank_zero(tensors: Iterable[Tensor]) -> None:
-    """Overwrite the tensors with those of the process that writes the checkpoints."""
+    """Overwrite the tensors with those of rank zero, which writes the checkpoints."""
     if is_distributed():
         for tensor in tensors:
             distributed.broadcast(tensor, src=0)
 
 
 def leave_process_group() -> None:
-    """End the work together, where it ended well."""
+    """Destroy the process group, where the work ended well."""
     if is_distributed():
         distributed.destroy_process_group()

@@ -44,7 +44,7 @@ class HistoryLog(Callback):
     """Appends an `EpochRecord` to `path` after every epoch.
 
     TensorBoard gets the same, and points in between. A resumed epoch has the time of both runs.
-    `on_progress` is called in the first process after every step, every batch of the validation
+    `on_progress` is called on rank zero after every step, every batch of the validation
     and every epoch.
     """
 

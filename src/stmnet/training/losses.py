@@ -1,7 +1,7 @@
 """Cross-entropy, the correlation loss (Eq. 8, 9) and the objective of Twins Training (Eq. 10).
 
-DDP averages gradients over the processes. Every loss here is scaled so that this mean is the
-gradient of one process that holds the clips of all, however unevenly they lie; a process without
+DDP averages gradients over the ranks. Every loss here is scaled so that this mean is the gradient
+of one process that holds the clips of all, however unevenly they are distributed; a rank without
 any clip must still compute its losses, for the others wait for its sums.
 """
 
@@ -19,7 +19,7 @@ from stmnet.training.distributed import is_distributed, world_size
 
 
 class StepLosses(NamedTuple):
-    """`loss` is to be differentiated in this process; the rest, of all processes, is to be shown.
+    """`loss` is to be differentiated on this rank; the rest, of all ranks, is to be shown.
 
     `cross_entropy` is in nats, `top1` in [0, 1]; both are means over all views of all clips.
     """
@@ -37,7 +37,7 @@ class StepLosses(NamedTuple):
 
 
 class ClassificationObjective(nn.Module):
-    """The mean cross-entropy over the clips of all processes, and over the views of each.
+    """The mean cross-entropy over the clips of all ranks, and over the views of each.
 
     `class_weights` (K,) weigh the clips by their label; the mean stays one over clips.
     """
@@ -57,7 +57,7 @@ class ClassificationObjective(nn.Module):
         # NaN scores would all count as the first class.
         is_right = (logits.argmax(dim=1) == targets) & logits.isfinite().all(dim=1)
         num_targets = summed.new_tensor(len(targets))
-        sums = _sum_over_processes(torch.stack([num_targets, summed.detach(), is_right.sum()]))
+        sums = _sum_over_ranks(torch.stack([num_targets, summed.detach(), is_right.sum()]))
         total = sums[0].clamp(min=1)
         return StepLosses(
             loss=summed * world_size() / total,
@@ -70,7 +70,7 @@ class ClassificationObjective(nn.Module):
 class CorrelationLoss(nn.Module):
     """The correlation loss of two views' logits (Eq. 9), whose C (Eq. 8) should be the identity.
 
-    C is of the clips of all processes (`batch` "global") or of this process alone ("local").
+    C is of the clips of all ranks (`batch` "global") or of this rank alone ("local").
     `off_diagonal_weight` is beta. Computed in float32 at least, also under autocast.
     """
 
@@ -113,7 +113,7 @@ class TwinsObjective(ClassificationObjective):
         correlation = self.correlation(*logits)
         return losses._replace(
             loss=losses.loss + self.correlation_weight * correlation,
-            correlation=_mean_over_processes(correlation.detach()),
+            correlation=_mean_over_ranks(correlation.detach()),
         )
 
 
@@ -127,8 +127,8 @@ def cross_correlation(first: Tensor, second: Tensor, *, batch: CorrelationBatch)
         products = first.T @ second
         squares = torch.stack([first.square().sum(dim=0), second.square().sum(dim=0)])
         if batch == "global":
-            # One message: the sums under the root are over all processes too.
-            sums = _sum_over_processes(torch.cat([products, squares]))
+            # One message: the sums under the root are over all ranks too.
+            sums = _sum_over_ranks(torch.cat([products, squares]))
             products, squares = sums[:-2], sums[-2:]
         is_zero = squares < torch.finfo(squares.dtype).tiny
         norms = torch.where(is_zero, 1, squares).sqrt()
@@ -149,20 +149,20 @@ def _exact(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _mean_over_processes(values: Tensor) -> Tensor:
-    return _sum_over_processes(values) / world_size()
+def _mean_over_ranks(values: Tensor) -> Tensor:
+    return _sum_over_ranks(values) / world_size()
 
 
-def _sum_over_processes(values: Tensor) -> Tensor:
-    summed: Tensor = _SumOverProcesses.apply(values) if is_distributed() else values
+def _sum_over_ranks(values: Tensor) -> Tensor:
+    summed: Tensor = _SumOverRanks.apply(values) if is_distributed() else values
     return summed
 
 
-class _SumOverProcesses(Function):
+class _SumOverRanks(Function):
     """The sum, with a gradient (`torch.distributed.all_reduce` has none).
 
-    Every process must compute the same loss from the sum. Each then has one share of what moving
-    its own values does to the sum of their losses; all shares are alike.
+    Every rank must compute the same loss from the sum. Each then has its part of what moving its
+    own values does to the sum of their losses; all parts are equal.
     """
 
     @staticmethod

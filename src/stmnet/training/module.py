@@ -99,10 +99,10 @@ class ActionModule(LightningModule):
         return self(frames, colors).unflatten(0, (num_views, -1))
 
     def _no_logits(self) -> Tensor:
-        """Logits (V, 0, K) made of every parameter, for whose gradients other processes wait."""
+        """Logits (V, 0, K) made of every parameter, for whose gradients other ranks wait."""
         num_views = self.training_loader.num_views if self.training else 1
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
-            # Their batch norms wait for this process's too: a black clip, which no loss is of.
+            # Their batch norms wait for this rank's too: a black clip, which no loss is of.
             preprocessing = self.config.preprocessing
             size = preprocessing.crop_size
             shape = (1, preprocessing.num_frames, 3, size, size)
@@ -121,7 +121,7 @@ class ActionModule(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # The batch in hand counts as done: checkpoints are written after its step, never before.
         self.training_loader.num_batches_trained = batch_index + 1
-        # Dropout draws the same in a resumed run, and in each process for itself.
+        # Dropout draws the same in a resumed run, and on each rank something else.
         torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_index, self.global_rank))
 
     def on_validation_start(self) -> None:
@@ -132,7 +132,7 @@ class ActionModule(LightningModule):
                 " Lower optimizer.learning_rate or optimizer.clip_gradient_norm, and set another "
                 "output."
             )
-        # Since the last step's forward, each process has moved its batch norms by its own clips.
+        # Since the last step's forward, each rank has moved its batch norms by its own clips.
         broadcast_from_rank_zero(self.network.buffers())
 
     def on_validation_epoch_start(self) -> None:
@@ -148,7 +148,7 @@ class ActionModule(LightningModule):
             if not means.num_clips:
                 first = min(self.unreadable[split].items())[1]
                 raise VideoError(f"no clip of the {split} list could be read. The first: {first}")
-        # By this the best checkpoint is chosen; all processes have the same mean.
+        # By this the best checkpoint is chosen; all ranks have the same mean.
         self.log("validation_top1", self.validation_means.compute()["top1"], logger=False)
 
     def _report_clips(self, split: str, batch: Batch) -> None:

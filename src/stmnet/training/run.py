@@ -44,7 +44,7 @@ def train(recipe: Recipe, *, resume: bool = False, on_progress: OnProgress | Non
     run.json, which says what the run was made of. `resume` goes on from the newest checkpoint.
     `on_progress` is told how far the run is, after every step and every epoch.
 
-    Of several processes each calls this; the first writes the files, logs and calls `on_progress`.
+    Each rank calls this; rank zero writes the files, logs and calls `on_progress`.
 
     Raises `StmnetError` for what the user can mend, before anything is trained, and `Stopped`
     where a signal ended the run.

@@ -22,9 +22,9 @@ from stmnet.training.distributed import is_rank_zero, leave_process_group
 class SaveAndStop(Callback):
     """Writes `path` every so many minutes, and on Ctrl-C or SIGTERM before it raises `Stopped`.
 
-    Both wait for the end of a step, and all processes do them together. A signal during validation
-    ends it; the resumed run validates from the start. SIGUSR1, by which SLURM can announce a job's
-    end, is taken as SIGTERM is. A second signal does what it does without this callback. Ctrl-C is
+    Both wait for the end of a step, the same one on all ranks. A signal during validation ends it;
+    the resumed run validates from the start. SIGUSR1, by which SLURM can announce a job's end, is
+    taken as SIGTERM is. A second signal does what it does without this callback. Ctrl-C is
     listened to from the set-up on, while workers start too. At the end Lightning puts back what
     handled the others before it, and before this.
     """
@@ -104,7 +104,7 @@ def _agree(trainer: Trainer, signal_number: int, is_due: bool) -> tuple[int, boo
 def stopped_by_signals() -> Iterator[None]:
     """Run Lightning's `fit` inside: a signal ends it by `Stopped` or as if nothing caught it.
 
-    In all processes but the first `Stopped` becomes an exit code. The handler of SIGINT is put
+    On all ranks but zero `Stopped` becomes an exit code. The handler of SIGINT is put
     back.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
