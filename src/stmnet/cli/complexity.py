@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 100
 """Of a table with its notes: a page's, and most terminals'."""
-DEFAULTS = {"num_classes": 174, "frames": 8, "size": 224}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -81,13 +80,12 @@ def of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], Renderabl
         )
     options = parse_options(arguments.option or ())
 
-    from stmnet.profiling.complexity import measure
+    from stmnet.profiling.complexity import NUM_CLASSES, NUM_FRAMES, SIZE, measure
 
-    given = {name: getattr(arguments, name) or default for name, default in DEFAULTS.items()}
     asked: dict[str, Any] = {
-        "num_classes": given["num_classes"],
-        "num_frames": given["frames"],
-        "size": given["size"],
+        "num_classes": arguments.num_classes or NUM_CLASSES,
+        "num_frames": arguments.frames or NUM_FRAMES,
+        "size": arguments.size or SIZE,
         "options": options,
     }
     cost = measure(arguments.model, **asked)
@@ -98,7 +96,7 @@ def of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], Renderabl
 
 def of_paper(arguments: argparse.Namespace) -> tuple[dict[str, Any], RenderableType]:
     """One of the paper's tables beside what is counted here, for programs and for people."""
-    names = ("model", *DEFAULTS, "option", "modules")
+    names = ("model", "num_classes", "frames", "size", "option", "modules")
     if given := [name for name in names if getattr(arguments, name) is not None]:
         raise UnknownModelError(
             f"--table {arguments.table} counts the paper's own networks and clips. "

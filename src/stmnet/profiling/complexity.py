@@ -31,6 +31,9 @@ MEMORY_RULE = (
     "inference, batch 1; without weights and the libraries' work space."
 )
 
+# A clip of Something-Something, as the paper counts.
+NUM_CLASSES, NUM_FRAMES, SIZE = 174, 8, 224
+
 # torch's counter gives two operations for a multiplication and its addition.
 OPERATIONS_PER_MAC = 2
 
@@ -62,9 +65,9 @@ class Complexity:
 def measure(
     name: str,
     *,
-    num_classes: int = 174,
-    num_frames: int = 8,
-    size: int = 224,
+    num_classes: int = NUM_CLASSES,
+    num_frames: int = NUM_FRAMES,
+    size: int = SIZE,
     options: Mapping[str, Any] | None = None,
 ) -> Complexity:
     """The cost of the network `name`, as `build_model` takes it, for a clip of `size` x `size`.
