@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(report.to_json())
     else:
         print_table(render_report(report))
-    return 0 if report.is_well else 1
+    return 0 if report.is_ok else 1
 
 
 def render_report(report: CheckReport) -> RenderableType:

@@ -70,7 +70,7 @@ class SplitReport:
         return sum(finding.kind == kind for finding in self.findings)
 
     @property
-    def is_well(self) -> bool:
+    def is_ok(self) -> bool:
         """Whether nothing is wrong."""
         return self.counts_agree and not self.wrong_lines and not self.findings
 
@@ -85,9 +85,9 @@ class CheckReport:
     splits: list[SplitReport]
 
     @property
-    def is_well(self) -> bool:
+    def is_ok(self) -> bool:
         """Whether nothing is wrong."""
-        return all(split.is_well for split in self.splits)
+        return all(split.is_ok for split in self.splits)
 
     def findings(self) -> list[Finding]:
         """Those of all splits; a clip that is in two of them once."""
@@ -97,14 +97,14 @@ class CheckReport:
         """As `stmnet check --json` prints it."""
         return {
             "dataset": self.dataset,
-            "ok": self.is_well,
+            "ok": self.is_ok,
             "published": self.published,
             "splits": {split.split: self._split_to_json(split) for split in self.splits},
         }
 
     def _split_to_json(self, split: SplitReport) -> dict[str, Any]:
         return {
-            "ok": split.is_well,
+            "ok": split.is_ok,
             "published": split.published,
             "listed": split.num_listed,
             "present": split.num_present,

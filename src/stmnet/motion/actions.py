@@ -15,10 +15,10 @@ from stmnet.motion.scene import (
     any_angle,
     around_zero,
     constant,
+    random_center,
     random_paint,
     random_progress,
     random_shape,
-    room,
     wobble,
 )
 
@@ -27,8 +27,8 @@ def moving_left(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
     """A thing crosses 35 to 65 % of the frame's width leftwards."""
     radius, travel = rng.uniform(11, 15), rng.uniform(0.35, 0.65) * WIDTH
     done = random_progress(rng) - np.float32(0.5)
-    x = room(rng, WIDTH, radius + travel / 2) - travel * done
-    y = room(rng, HEIGHT, radius + 5) + around_zero(rng, 8) * done
+    x = random_center(rng, WIDTH, radius + travel / 2) - travel * done
+    y = random_center(rng, HEIGHT, radius + 5) + around_zero(rng, 8) * done
     return [
         random_shape(rng, backdrop_hue, Track(x, y, constant(radius), constant(any_angle(rng))))
     ]
@@ -38,8 +38,8 @@ def moving_up(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
     """A thing crosses 35 to 65 % of the frame's height upwards."""
     radius, travel = rng.uniform(11, 15), rng.uniform(0.35, 0.65) * HEIGHT
     done = random_progress(rng) - np.float32(0.5)
-    x = room(rng, WIDTH, radius + 5) + around_zero(rng, 8) * done
-    y = room(rng, HEIGHT, radius + travel / 2) - travel * done
+    x = random_center(rng, WIDTH, radius + 5) + around_zero(rng, 8) * done
+    y = random_center(rng, HEIGHT, radius + travel / 2) - travel * done
     return [
         random_shape(rng, backdrop_hue, Track(x, y, constant(radius), constant(any_angle(rng))))
     ]
@@ -49,8 +49,8 @@ def approaching(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
     """A thing grows 1.9 to 2.8 times as large, as one that comes nearer does."""
     first_radius, growth = rng.uniform(9, 13), rng.uniform(1.9, 2.8)
     radius = (first_radius * growth ** random_progress(rng)).astype(np.float32)
-    x = room(rng, WIDTH, 0.8 * radius[-1]) + wobble(rng, 1.5)
-    y = room(rng, HEIGHT, 0.8 * radius[-1]) + wobble(rng, 1.5)
+    x = random_center(rng, WIDTH, 0.8 * radius[-1]) + wobble(rng, 1.5)
+    y = random_center(rng, HEIGHT, 0.8 * radius[-1]) + wobble(rng, 1.5)
     return [random_shape(rng, backdrop_hue, Track(x, y, radius, constant(any_angle(rng))))]
 
 
@@ -59,8 +59,8 @@ def turning_clockwise(rng: np.random.Generator, backdrop_hue: float) -> list[Thi
     radius, turn = rng.uniform(22, 32), np.deg2rad(rng.uniform(90, 180))
     # The angle drawn is that at half the turn: a backwards film starts as a mirrored one does.
     angle = any_angle(rng) + (turn * (random_progress(rng) - 0.5)).astype(np.float32)
-    x = room(rng, WIDTH, radius) + wobble(rng, 1.5)
-    y = room(rng, HEIGHT, radius) + wobble(rng, 1.5)
+    x = random_center(rng, WIDTH, radius) + wobble(rng, 1.5)
+    y = random_center(rng, HEIGHT, radius) + wobble(rng, 1.5)
     # Between two sampled frames the turn must stay well below the angle after which the outline
     # looks the same: nobody can tell the direction of a turning disc or hexagon.
     names = ("bar", "crescent", "triangle")
@@ -77,8 +77,8 @@ def covering(rng: np.random.Generator, backdrop_hue: float) -> list[Thing]:
     """A cloth slides from any side over a thing that lies still, until it hides it."""
     radius = rng.uniform(15, 20)
     cloth_radius = 1.2 * radius + 1
-    x = room(rng, WIDTH, radius + 6) + wobble(rng, 1)
-    y = room(rng, HEIGHT, radius + 6) + wobble(rng, 1)
+    x = random_center(rng, WIDTH, radius + 6) + wobble(rng, 1)
+    y = random_center(rng, HEIGHT, radius + 6) + wobble(rng, 1)
     heading, way = any_angle(rng), rng.uniform(1.6, 2.0) * (radius + cloth_radius) / 1.6
     left_to_go = way * (1 - random_progress(rng))
     cloth_x = (x - np.cos(heading) * left_to_go).astype(np.float32)

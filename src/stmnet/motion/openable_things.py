@@ -15,18 +15,18 @@ from stmnet.motion.scene import (
     around_zero,
     constant,
     disc,
+    random_center,
     random_paint,
     rectangle,
     rgb,
-    room,
     wobble,
 )
 
 
 def _standing(rng: np.random.Generator, radius: float, tilt: float) -> Track:
     """The track of a thing that stays where it is, tilted by at most `tilt` radians."""
-    x = room(rng, WIDTH, radius) + wobble(rng, 1)
-    y = room(rng, HEIGHT, radius) + wobble(rng, 1)
+    x = random_center(rng, WIDTH, radius) + wobble(rng, 1)
+    y = random_center(rng, HEIGHT, radius) + wobble(rng, 1)
     return Track(x, y, constant(radius), constant(around_zero(rng, tilt)))
 
 

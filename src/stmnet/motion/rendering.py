@@ -21,11 +21,11 @@ from stmnet.motion.scene import (
     around_zero,
     constant,
     pick,
+    random_center,
     random_pattern,
     random_progress,
     random_shape,
     rgb,
-    room,
     wobble,
 )
 
@@ -155,8 +155,8 @@ def distractor(rng: np.random.Generator, backdrop_hue: float) -> Thing:
     """A small thing that stays, sways or drifts to any side."""
     done = random_progress(rng) - np.float32(0.5)
     drift, heading = _pick_drift(rng), any_angle(rng)
-    x = room(rng, WIDTH, 4) + drift * np.cos(heading) * done + wobble(rng, 1.5)
-    y = room(rng, HEIGHT, 4) + drift * np.sin(heading) * done + wobble(rng, 1.5)
+    x = random_center(rng, WIDTH, 4) + drift * np.cos(heading) * done + wobble(rng, 1.5)
+    y = random_center(rng, HEIGHT, 4) + drift * np.sin(heading) * done + wobble(rng, 1.5)
     track = Track(
         x.astype(np.float32),
         y.astype(np.float32),

@@ -105,7 +105,7 @@ def wobble(rng: np.random.Generator, limit: float) -> Array:
     return (limit / 2 * (waves[0] + waves[1])).astype(np.float32)
 
 
-def room(rng: np.random.Generator, size: int, half_extent: float) -> float:
+def random_center(rng: np.random.Generator, size: int, half_extent: float) -> float:
     """A center on an axis of `size` pixels that keeps `half_extent` pixels on both sides inside."""
     return (size - 1) / 2 + around_zero(rng, max(0.0, size / 2 - half_extent))
 
