@@ -1,7 +1,8 @@
 """Every command of the tutorials and guides runs, in order, in an empty folder a page.
 
 A block whose title begins with "Needs" wants data or machines that are not here: it is shown with
-that title and not run. A line that ends in `# exit code N` ends so.
+that title and not run. A YAML block is written to the file that its title names. A line that ends
+in `# exit code N` ends so.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ def test_the_blocks_of_a_page_run(
     for block in blocks_of(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
         assert block.language in LANGUAGES, where
+        if block.language == "yaml":
+            Path(block.title).write_text(block.text, encoding="utf-8")
         if not block.is_run:
             continue
         if block.language == "python":

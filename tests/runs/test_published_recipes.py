@@ -338,13 +338,17 @@ def test_the_page_of_keys_names_every_key_and_no_other() -> None:
 @pytest.mark.parametrize("page", ["guides/train.md", "paper/recipes.md"])
 def test_the_commands_of_a_page_are_taken(page: str) -> None:
     text = (ROOT / "docs" / page).read_text().replace("\\\n", " ")
-    commands = re.findall(r"stmnet train (recipes/\S+\.yaml)([^`\n]*)", text)
+    commands = re.findall(r"stmnet train ([a-z][^\s`]+)([^`\n]*)", text)
     assert commands
     for recipe, words in commands:
-        assert ROOT / recipe in EVERY
+        name = recipe.removeprefix("recipes/").removesuffix(".yaml")
+        if name == "mine":  # the page shows how to write it; tests/test_doc_blocks.py runs it
+            continue
+        path = ROOT / "recipes" / f"{name}.yaml"
+        assert path in EVERY
         overrides = [word for word in words.split() if word not in ("--resume", "$RESUME")]
         if overrides:
-            validate_network(validate_recipe(load_recipe(ROOT / recipe, overrides)))
+            validate_network(validate_recipe(load_recipe(path, overrides)))
 
 
 @published_recipe
