@@ -117,6 +117,6 @@ def test_a_run_of_an_older_version_is_resumed_by_todays_recipe(tmp_path: Path) -
     today.write_text(text.format("standard"))
     other.write_text(text.format("channelwise"))
     assert load_recipe(run).model.options == {"cstm_temporal": "standard"}
-    assert compare_recipes(load_recipe(today), run) == []
+    assert compare_recipes(load_recipe(today), run) == ()
     with pytest.raises(RecipeError, match="model.options"):
         compare_recipes(load_recipe(other), run)
