@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from stmnet.models.stm_options import STMOptions
+from tests.test_imports import LEVELS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,3 +66,11 @@ def test_a_paragraph_has_at_most_five_numbers_and_no_date(page: Path) -> None:
         if not re.match(r"\s*\||    ", paragraph):
             numbers = re.findall(r"(?<![\w.-])\d[\d,.]*", paragraph)
             assert len(numbers) <= 5, paragraph
+
+
+def test_the_architecture_page_has_the_levels_of_the_packages() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.partition("| packages |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    levels = [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)]
+    assert levels == [level for level in LEVELS if level != {"__main__"}]

@@ -1,4 +1,4 @@
-"""Imports run one way: a room may use only the packages listed beside it (docs/architecture.md)."""
+"""Imports run one way: a package may use only those of lower levels (docs/architecture.md)."""
 
 from __future__ import annotations
 
