@@ -142,3 +142,17 @@ def test_a_folder_of_frames_is_listed_once(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(os, name, counting)
     stmnet.load("motion")(tmp_path)
     assert listed.count(str(tmp_path)) == 1
+
+
+def test_a_data_set_is_generated_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sizes = ["--train", "1", "--validation", "1", "--test", "1", "--processes", "1"]
+    for words, code in [
+        (["--out", tmp_path / "set", *sizes], 0),
+        (["--out", tmp_path / "file" / "set", *sizes], 2),
+        (["--out", tmp_path / "set", *sizes, "--seed", "1"], 2),
+    ]:
+        found, packages, stderr = answer("generate", "motion", *words)
+        assert found == code, stderr
+        assert len(stderr.splitlines()) == (code != 0)
+        assert "torch" not in packages
