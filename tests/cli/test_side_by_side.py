@@ -83,7 +83,7 @@ def test_a_signal_stops_both_where_they_are(
     os.killpg(demo.pid, number)
     _, stderr = demo.communicate(timeout=120)
     assert demo.returncode == 128 + number
-    assert stderr.count("stopped;") == 2
+    assert stderr.count("stopped by") == 2
     for name in NETWORKS:
         folder = tmp_path / name.lower()
         assert (folder / "last.ckpt").is_file()
