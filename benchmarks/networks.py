@@ -118,20 +118,18 @@ def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """STM-50's speed over each network's, a mode and batch size a column."""
-    columns = sorted({key_of(row)[:3] for row in rows}, key=lambda key: (key[0], key[2], key[1]))
+    """STM-50's speed over each network's, a mode and batch size a row."""
+    modes = sorted({key_of(row)[:3] for row in rows}, key=lambda key: (key[0], key[2], key[1]))
     found = {key_of(row): row for row in rows}
-    heads = [
-        f"{'compiled' if compiled else 'eager'} {dtype}, batch {batch}"
-        for compiled, dtype, batch in columns
-    ]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    stm = [f"{found[*column, STM.name]['videos_per_second']:.2f}" for column in columns]
-    lines.append("| videos/s of STM-50 | " + " | ".join(stm) + " |")
-    for entry in OTHERS:
-        cells = [as_cell(found.get((*column, entry.name))) for column in columns]
-        if any(cells):
-            lines.append(f"| over {entry.name}, {entry.frames} frames | {' | '.join(cells)} |")
+    others = [entry for entry in OTHERS if any((*mode, entry.name) in found for mode in modes)]
+    heads = ["videos/s", *(f"over {entry.name}, {entry.frames} frames" for entry in others)]
+    lines = ["| STM-50 | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for mode in modes:
+        compiled, dtype, batch = mode
+        name = f"{'compiled' if compiled else 'eager'} {dtype}, batch {batch}"
+        cells = [f"{found[*mode, STM.name]['videos_per_second']:.2f}"]
+        cells += [as_cell(found.get((*mode, entry.name))) for entry in others]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
