@@ -101,8 +101,13 @@ def test_the_blocks_of_a_page_run(
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "samples").symlink_to(ROOT / "samples")
     monkeypatch.chdir(tmp_path)
-    (block,) = (each for each in blocks_of(ROOT / "README.md") if each.language == "python")
-    exec(compile(block.text, "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    for block in blocks_of(ROOT / "README.md"):
+        if block.language == "python":
+            exec(compile(block.text, f"README.md:{block.line}", "exec"), names)
+    assert names["prediction"].label == "Opening something"
+    assert names["clips"].shape == (1, 8, 3, 224, 224)
+    assert names["logits"].shape == (1, 10)
 
 
 def test_there_are_blocks_to_run() -> None:

@@ -68,6 +68,15 @@ def test_a_paragraph_has_at_most_five_numbers_and_no_date(page: Path) -> None:
             assert len(numbers) <= 5, paragraph
 
 
+@pytest.mark.parametrize("folder", ["src", "recipes", "scripts", "benchmarks", "studies"])
+def test_pages_that_the_code_points_at_are_there(folder: str) -> None:
+    files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")]
+    assert files
+    for path in files:
+        for page in re.findall(r"\bdocs/[\w/]+\.(?:md|png)", path.read_text()):
+            assert (ROOT / page).exists(), f"{path}: {page}"
+
+
 def test_the_architecture_page_has_the_levels_of_the_packages() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     table = page.partition("| packages |")[2].partition("\n\n")[0]
