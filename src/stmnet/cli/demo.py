@@ -40,8 +40,6 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet demo`: the two accuracies and the page's path come last."""
-    from stmnet.evaluation.metrics import summarize
-
     out, seed = arguments.out, arguments.seed
     data = out / "motion"
 
@@ -58,6 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     show_step(4, "testing both and writing the page")
     results, page = test(runs, data=data, page=out / "report.html", seed=seed)
+
+    from stmnet.evaluation.metrics import summarize  # not before the predictions are seen
+
     for result in results:
         print(f"{result.name} top-1  {summarize(result.probabilities, result.targets).top1:.1%}")
     print(f"page       {escaped(str(page.resolve()))}")
