@@ -333,10 +333,14 @@ def test_a_gif_is_a_video_and_is_copied(tmp_path: Path) -> None:
     whole = write_gif(root / "x/a.gif", num_frames=20)
     write_video(root / "x/b.mp4")
     (root / "x/text.gif").write_text("no video")
-    assert estimate("folder", root, out, shape=SHAPE, processes=1).num_videos == 3
+    write_frames(root / "x/frames", 3, 96, 72)
+    preview = write_gif(root / "x/frames/preview.gif")
+    assert estimate("folder", root, out, shape=SHAPE, processes=1).num_videos == 4
     summary = prepare("folder", root, out, shape=SHAPE, processes=1)
-    assert (summary.num_videos, summary.num_done, summary.left_out) == (3, 2, ())
+    assert (summary.num_videos, summary.num_done, summary.left_out) == (4, 3, ())
     assert (out / "x/a.gif").read_bytes() == whole.read_bytes()
+    assert (out / "x/frames/preview.gif").read_bytes() == preview.read_bytes()
+    assert read_frames(out / "x/frames", range(3)).shape == (3, 3, 64, 85)
     assert list(summary.unreadable) == [Path("x/text.gif")]
     assert "not a readable video" in summary.unreadable[Path("x/text.gif")]
     assert not (out / "x/text.gif").exists()

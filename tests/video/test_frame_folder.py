@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from stmnet.errors import TruncatedVideoError, VideoError
 from stmnet.video.frames import open_frames, probe, read_frames
 from stmnet.video.video_paths import find_videos
+from tests.conftest import write_gif
 
 NAMES = ["{:05d}.jpg", "img_{:05d}.jpg", "frame{:06d}.jpg", "img_{:05d}.JPEG", "{}.png"]
 
@@ -140,6 +142,19 @@ def test_folders_of_frames_are_found_below_others(tmp_path: Path) -> None:
     (tmp_path / "data/more/3.mp4").touch()
     (tmp_path / "data/more/preview_1.jpg").touch()
     assert find_videos([tmp_path / "data"]) == [*clips, tmp_path / "data/more/3.mp4"]
+
+
+def test_a_gif_among_frames_is_their_preview(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_frames(tmp_path / "data/1", "{:05d}.jpg", num_frames=3)
+    write_gif(tmp_path / "data/1/preview.gif")
+    assert find_videos([tmp_path / "data"]) == [tmp_path / "data/1"]
+    assert find_videos([tmp_path / "data/1"]) == [tmp_path / "data/1"]
+    assert probe(tmp_path / "data/1").num_frames == 3
+    # A folder of clips may hold an image, too.
+    clips = [write_gif(tmp_path / "clips" / name) for name in ("a.gif", "b.gif")]
+    shutil.copy(tmp_path / "data/1/00001.jpg", tmp_path / "clips/poster1.jpg")
+    assert find_videos([tmp_path / "clips"]) == clips
 
 
 def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:

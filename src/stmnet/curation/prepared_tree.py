@@ -13,6 +13,7 @@ from stmnet.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
 from stmnet.files import atomic_write
 from stmnet.locks import LOCK
+from stmnet.video.codings import CODINGS
 from stmnet.video.shrink import IMAGE_SUFFIXES
 from stmnet.video.transcode import FORMAT_VERSION, Shape
 from stmnet.video.video_paths import VIDEO_SUFFIXES
@@ -38,6 +39,8 @@ class Plan:
 def survey(root: Path, out: Path) -> Plan:
     """Look through `root`. A folder of frames holds images, but no video and no other folder.
 
+    GIFs are copied as they are: beside images as files of their folder, else as videos.
+
     Raises `DatasetError` for a root without any video, or if one folder lies in the other.
     """
     if not root.is_dir():
@@ -51,7 +54,7 @@ def survey(root: Path, out: Path) -> Plan:
     for folder, has_folders, files in _folders(root):
         name = folder.relative_to(root)
         kinds = {Path(file).suffix.lower() for file in files}
-        if name.parts and not has_folders and kinds & IMAGE_SUFFIXES and not kinds & VIDEO_SUFFIXES:
+        if name.parts and not has_folders and kinds & IMAGE_SUFFIXES and not kinds & set(CODINGS):
             videos.append(name)
             continue
         for file in files:

@@ -13,7 +13,7 @@ from stmnet.files import is_folder
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".gif"}
 )
-"""What a video's name ends in. An animated GIF is one, wherever videos are looked for."""
+"""What a video's name ends in. An animated GIF is one, but for a preview beside frames."""
 NUMBERED_IMAGE = re.compile(r"(?!\.).*?(\d+)\D*\.(?:jpe?g|png)", re.IGNORECASE)
 """The name of an image in a folder of frames; the group is its number."""
 
@@ -54,6 +54,9 @@ def _videos_below(path: Path) -> list[Path]:
     for folder, folders_in_it, names in os.walk(path):
         folders_in_it[:] = [name for name in folders_in_it if not name.startswith(".")]
         videos = [Path(folder, name) for name in names if _is_video_name(name)]
+        num_images = sum(NUMBERED_IMAGE.fullmatch(name) is not None for name in names)
+        if len(videos) < num_images and all(video.suffix.lower() == ".gif" for video in videos):
+            videos = []  # previews of the folder's frames
         files += videos
         if not (videos or folders_in_it) and is_frame_folder(Path(folder)):
             frame_folders.append(Path(folder))
