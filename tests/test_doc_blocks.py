@@ -26,7 +26,6 @@ DOCS = ROOT / "docs"
 PAGES = [
     *sorted((DOCS / "tutorials").glob("*.md")),
     *sorted((DOCS / "guides").glob("*.md")),
-    DOCS / "paper" / "costs.md",
 ]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"(.*?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = ("sh", "python", "yaml", "text")
@@ -113,6 +112,6 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 def test_there_are_blocks_to_run() -> None:
     # The test above has nothing to fail by where no block is found.
     count = {page.stem: sum(block.is_run for block in blocks_of(page)) for page in PAGES}
-    at_least = {"own_clips": 8, "python": 8, "train": 2, "test": 3, "explain": 2, "costs": 1}
+    at_least = {"own_clips": 8, "python": 8, "train": 2, "test": 3, "explain": 2}
     for stem, least in at_least.items():
         assert count[stem] >= least, stem
