@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from stmnet.models.stm_options import STMOptions
+from stmnet.runs.resuming import MAY_CHANGE
 from tests.test_imports import LEVELS
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +67,14 @@ def test_a_paragraph_has_at_most_five_numbers_and_no_date(page: Path) -> None:
         if not re.match(r"\s*\||    ", paragraph):
             numbers = re.findall(r"(?<![\w.-])\d[\d,.]*", paragraph)
             assert len(numbers) <= 5, paragraph
+
+
+def test_the_guide_names_the_keys_that_may_differ_when_a_run_resumes() -> None:
+    page = (ROOT / "docs" / "guides" / "train.md").read_text()
+    sentence = page.partition("Only what does not change the result may differ")[2].partition(")")[
+        0
+    ]
+    assert re.findall(r"`([\w.]+)`", sentence) == list(MAY_CHANGE)
 
 
 @pytest.mark.parametrize("folder", ["src", "recipes", "scripts", "benchmarks", "studies"])
