@@ -21,7 +21,12 @@ from stmnet.errors import CheckpointError, DatasetError, RecipeError, Stopped
 from stmnet.motion.generate import SplitSizes, generate
 from stmnet.runs.history import EpochRecord, read_history
 from stmnet.runs.recipe import Recipe, load_recipe
-from stmnet.runs.resuming import find_resumption, holds_a_run, resumes_or_starts_over
+from stmnet.runs.resuming import (
+    compare_recipes,
+    find_resumption,
+    holds_a_run,
+    resumes_or_starts_over,
+)
 from stmnet.runs.run_files import HISTORY, LAST_CHECKPOINT
 from stmnet.training.module import ActionModule
 from stmnet.training.run import train
@@ -345,3 +350,26 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_started_over(tmp_path: 
     (tmp_path / LAST_CHECKPOINT).touch()
     assert resumes_or_starts_over(tmp_path)
     assert (tmp_path / HISTORY).is_file()
+
+
+@pytest.mark.parametrize(
+    ("crop", "was", "now", "may_change"),
+    [
+        ("{crop: multi_scale}", 0, 1, False),
+        ("{crop: multi_scale}", 1, 0, False),
+        ("{crop: multi_scale}", 1, 2, True),
+        ("{crop: scale_jitter, short_sides: [256]}", 0, 1, True),
+        ("{crop: scale_jitter, short_sides: [256, 288]}", 0, 1, False),
+    ],
+)
+def test_a_cache_may_change_where_it_changes_no_pixel(
+    tmp_path: Path, crop: str, was: float, now: float, may_change: bool
+) -> None:
+    started, resumed = tmp_path / "started.yaml", tmp_path / "resumed.yaml"
+    for path, gigabytes in ((started, was), (resumed, now)):
+        path.write_text(f"augmentation: {crop}\ndata: {{cache_gigabytes: {gigabytes}}}\n")
+    if may_change:
+        assert len(compare_recipes(load_recipe(resumed), started)) == 1
+    else:
+        with pytest.raises(RecipeError, match="was started with data.cache_gigabytes"):
+            compare_recipes(load_recipe(resumed), started)

@@ -128,13 +128,21 @@ def compare_recipes(recipe: Recipe, path: Path) -> tuple[str, ...]:
     for key, was in _values(asdict(load_recipe(path))):
         if now[key] == was:
             continue
-        if key not in MAY_CHANGE:
+        if not _may_change(key, was, recipe):
             raise RecipeError(
                 f"{path}: the run was started with {key} {was}, and the recipe now says "
                 f"{now[key]}. Resume with the recipe as it was, or set another output."
             )
         notes.append(f"resuming with {key} {now[key]}, which was {was}")
     return tuple(notes)
+
+
+def _may_change(key: str, was: Any, recipe: Recipe) -> bool:
+    data, augmentation = recipe.data, recipe.augmentation
+    if key == "data.cache_gigabytes" and not (was and data.cache_gigabytes):
+        # With a cache, frames are resized before they are augmented.
+        return augmentation.crop == "scale_jitter" and augmentation.short_sides == [data.short_side]
+    return key in MAY_CHANGE
 
 
 def _values(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -185,6 +185,8 @@ class ActionModule(LightningModule):
             lr=self.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
+            # One operator for all parameters; with a GPU, Lightning's gradient scaling refuses it.
+            fused=self.device.type == "cpu",
         )
         steps_an_epoch = len(self.training_loader) // recipe.accumulate
         scheduler = LambdaLR(
