@@ -106,3 +106,18 @@ def test_a_training_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> N
     assert "epoch 3/70" in shown
     assert "120/1343" in shown
     assert "loss 1.500  top-1 50.0%  12.3 clips/s  about 62 min left" in shown
+
+
+def test_a_log_gets_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 30.0, 61.0, 90.0, 122.0])
+    monkeypatch.setattr("stmnet.cli.progress.time.monotonic", lambda: next(clock))
+    with ProgressBar("videos") as progress:
+        for done in (1_000, 2_000, 3_000, 4_000):
+            progress.show(done, 12_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "2,000 of 12,000 videos, about 5 min left",
+        "4,000 of 12,000 videos, about 4 min left",
+    ]
+    assert [format_seconds(s) for s in (3, 100, 7_000)] == ["3 s", "2 min", "1.9 h"]

@@ -19,7 +19,6 @@ import torch
 from PIL import Image
 
 from stmnet.cli.main import main
-from stmnet.cli.progress import ProgressBar, format_seconds
 from stmnet.curation.prepare import _Job, _make, estimate, prepare
 from stmnet.curation.prepared_tree import UNREADABLE_FILE, survey
 from stmnet.datasets.exclusions import exclude_clips
@@ -378,11 +377,11 @@ def test_other_settings_are_refused_by_name(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (b"", "holds no settings of stmnet prepare (not JSON)"),
-        (b'{"version": 1', "holds no settings of stmnet prepare (not JSON)"),
-        (b"\xff\xfe", "holds no settings of stmnet prepare (not JSON)"),
-        (b"[1]", "holds no settings of stmnet prepare (list instead of an object)"),
-        (None, "holds no settings of stmnet prepare (Is a directory)"),
+        (b"", "not the settings that prepare writes (not JSON)"),
+        (b'{"version": 1', "not the settings that prepare writes (not JSON)"),
+        (b"\xff\xfe", "not the settings that prepare writes (not JSON)"),
+        (b"[1]", "not the settings that prepare writes (list instead of an object)"),
+        (None, "not the settings that prepare writes (Is a directory)"),
         (b'{"version": "1"}', "was begun with version '1', dataset None, short_side None; asked"),
     ],
 )
@@ -464,21 +463,6 @@ sys.exit(main(["prepare", "folder", "--root", {str(root)!r}, "--out", {str(tmp_p
     assert not [name for name in contents(tmp_path / "out") if name.endswith(".partial")]
     summary = prepare("folder", root, tmp_path / "out")
     assert summary.num_done + summary.num_kept == 6
-
-
-def test_a_log_gets_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter([0.0, 30.0, 61.0, 90.0, 122.0])
-    monkeypatch.setattr("stmnet.cli.progress.time.monotonic", lambda: next(clock))
-    with ProgressBar("videos") as progress:
-        for done in (1_000, 2_000, 3_000, 4_000):
-            progress.show(done, 12_000)
-    assert capsys.readouterr().err.splitlines() == [
-        "2,000 of 12,000 videos, about 5 min left",
-        "4,000 of 12,000 videos, about 4 min left",
-    ]
-    assert [format_seconds(s) for s in (3, 100, 7_000)] == ["3 s", "2 min", "1.9 h"]
 
 
 # ---- processes that are ended ----

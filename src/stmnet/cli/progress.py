@@ -40,8 +40,9 @@ class ProgressBar:
 
     def show(self, done: int, total: int) -> None:
         """`done` of `total` pieces are finished; the rest is as slow as they were."""
-        seconds_left = (time.monotonic() - self._began) / max(1, done) * (total - done)
-        self.show_stage(self._unit, done, total, seconds_left=seconds_left)
+        now = time.monotonic()
+        seconds_left = (now - self._began) / max(1, done) * (total - done)
+        self._show(self._unit, done, total, "", seconds_left, now)
 
     def show_stage(
         self,
@@ -56,6 +57,17 @@ class ProgressBar:
 
         `seconds_left` is of the whole work; None: nothing is known of it yet.
         """
+        self._show(title, done, total, details, seconds_left, time.monotonic())
+
+    def _show(
+        self,
+        title: str,
+        done: int,
+        total: int,
+        details: str,
+        seconds_left: float | None,
+        now: float,
+    ) -> None:
         left = "" if seconds_left is None else f"about {format_seconds(seconds_left)} left"
         if self._console.is_terminal:
             self._bar.update(
@@ -65,7 +77,7 @@ class ProgressBar:
                 description=title,
                 details="  ".join(filter(None, (details, left))),
             )
-        elif (now := time.monotonic()) - self._last_line >= SECONDS_BETWEEN_LINES:
+        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             parts = (
                 "" if title == self._unit else title,
