@@ -27,7 +27,7 @@ from stmnet.profiling.machine import describe_machine
 from stmnet.recognizer import Recognizer, load
 from stmnet.runs.history import read_history
 from stmnet.runs.recipe import load_recipe
-from stmnet.runs.resuming import resumes_or_starts_over
+from stmnet.runs.resuming import can_resume, delete_history_without_checkpoint
 from stmnet.runs.run_files import HISTORY, LAST_CHECKPOINT
 from stmnet.training.run import train
 
@@ -131,6 +131,7 @@ def finish_all(
 def _finish(run: Run, work: Path, output: Path, test: Test) -> Outcome:
     log = work / "logs" / f"{run.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
+    delete_history_without_checkpoint(output)
     with log.open("a", encoding="utf-8", buffering=1) as file:
         if run.processes == 1:
             with redirect_stdout(file):
@@ -145,11 +146,11 @@ def _finish(run: Run, work: Path, output: Path, test: Test) -> Outcome:
 
 def _train(run: Run, output: Path) -> None:
     recipe = load_recipe(ROOT / run.recipe, run.words(output))
-    train(recipe, resume=resumes_or_starts_over(output))
+    train(recipe, resume=can_resume(output))
 
 
 def _torchrun(run: Run, output: Path) -> list[str]:
-    resume = ["--resume"] if resumes_or_starts_over(output) else []
+    resume = ["--resume"] if can_resume(output) else []
     return [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"),
         *("--nproc-per-node", str(run.processes), str(Path(sys.executable).with_name("stmnet"))),

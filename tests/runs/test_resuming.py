@@ -22,10 +22,11 @@ from stmnet.motion.generate import SplitSizes, generate
 from stmnet.runs.history import EpochRecord, read_history
 from stmnet.runs.recipe import Recipe, load_recipe
 from stmnet.runs.resuming import (
+    can_resume,
     compare_recipes,
+    delete_history_without_checkpoint,
     find_resumption,
     holds_a_run,
-    resumes_or_starts_over,
 )
 from stmnet.runs.run_files import HISTORY, LAST_CHECKPOINT
 from stmnet.training.module import ActionModule
@@ -344,11 +345,13 @@ def contents(output: Path) -> dict[str, bytes]:
 def test_a_run_that_ended_before_its_first_checkpoint_is_started_over(tmp_path: Path) -> None:
     (tmp_path / HISTORY).write_text("{}\n")
     assert holds_a_run(tmp_path)
-    assert not resumes_or_starts_over(tmp_path)
+    delete_history_without_checkpoint(tmp_path)
+    assert not can_resume(tmp_path)
     assert not holds_a_run(tmp_path)
     (tmp_path / HISTORY).write_text("{}\n")
     (tmp_path / LAST_CHECKPOINT).touch()
-    assert resumes_or_starts_over(tmp_path)
+    delete_history_without_checkpoint(tmp_path)
+    assert can_resume(tmp_path)
     assert (tmp_path / HISTORY).is_file()
 
 

@@ -1,4 +1,4 @@
-"""What the verbs' arguments share: how a verb is added, number types, choices."""
+"""What the verbs' arguments share: how a verb is added, types, choices."""
 
 from __future__ import annotations
 
@@ -49,16 +49,23 @@ def path(text: str) -> Path:
 
 def positive_int(text: str) -> int:
     """The type of an argument that is a whole number of at least 1."""
-    from jsonargparse.typing import PositiveInt  # a tenth of a second, and seldom needed
+    from stmnet.runs.number_types import LARGEST, PositiveInt  # a tenth of a second, seldom needed
 
-    return _number(PositiveInt, text, "a whole number of at least 1")
+    return _number(PositiveInt, text, f"a whole number of at least 1 and below {LARGEST}")
 
 
 def non_negative_int(text: str) -> int:
     """The type of an argument that is a whole number of at least 0."""
-    from jsonargparse.typing import NonNegativeInt
+    from stmnet.runs.number_types import LARGEST, NonNegativeInt
 
-    return _number(NonNegativeInt, text, "a whole number of at least 0")
+    return _number(NonNegativeInt, text, f"a whole number of at least 0 and below {LARGEST}")
+
+
+def seed_int(text: str) -> int:
+    """The type of an argument that is a seed."""
+    from stmnet.runs.number_types import Seed
+
+    return _number(Seed, text, f"a whole number of at least 0 and below {2**32}")
 
 
 def _number(kind: Callable[[str], int], text: str, range_: str) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path
+from stmnet.cli.arguments import Verbs, add_verb, path, seed_int
 from stmnet.cli.printing import print_table
 from stmnet.errors import escaped
 from stmnet.files import packaged_file
@@ -33,9 +33,7 @@ def add_parser(verbs: Verbs) -> None:
     verb.add_argument(
         "--out", type=path, default=Path("demo"), metavar="DIR", help="default: the folder demo"
     )
-    verb.add_argument(
-        "--seed", type=non_negative_int, default=0, metavar="N", help="of data and trainings"
-    )
+    verb.add_argument("--seed", type=seed_int, default=0, metavar="N", help="of data and trainings")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,15 +90,16 @@ def train(runs: dict[str, Path], *, data: Path, seed: int) -> int:
     """Train each network, or go on where an earlier demo was stopped; returns the exit code."""
     from stmnet.cli.side_by_side import train_side_by_side
     from stmnet.models.weight_files import RUN_WEIGHTS
-    from stmnet.runs.resuming import resumes_or_starts_over
+    from stmnet.runs.resuming import can_resume, delete_history_without_checkpoint
 
     trainings = {}
     for name, output in runs.items():
         if (output / RUN_WEIGHTS).is_file():
             continue
+        delete_history_without_checkpoint(output)
         words = [NETWORKS[name], "--data.root", str(data), "--output", str(output)]
         words += ["--seed", str(seed)]
-        trainings[name] = [*words, "--resume"] if resumes_or_starts_over(output) else words
+        trainings[name] = [*words, "--resume"] if can_resume(output) else words
     return train_side_by_side(trainings)
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path, positive_int
+from stmnet.cli.arguments import Verbs, add_verb, path, positive_int, seed_int
 from stmnet.errors import escaped
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     verb.add_argument("dataset", choices=("motion",), help="the data set")
     verb.add_argument("--out", type=path, required=True, metavar="DIR", help="the folder to write")
-    verb.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="default 0")
+    verb.add_argument("--seed", type=seed_int, default=0, metavar="N", help="default 0")
     for split, num_clips in (("train", 180), ("validation", 10), ("test", 50)):
         verb.add_argument(
             f"--{split}",

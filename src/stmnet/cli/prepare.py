@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, non_negative_int, path, positive_int
+from stmnet.cli.arguments import Verbs, add_verb, path, positive_int, seed_int
 from stmnet.cli.printing import USER_ERROR, complain
 from stmnet.errors import DatasetError
 
@@ -42,7 +42,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     verb.add_argument("--dry-run", action="store_true", help="only say what it will take")
     # The words of version 0.1 for `stmnet generate motion`.
-    verb.add_argument("--seed", type=non_negative_int, default=0, help=argparse.SUPPRESS)
+    verb.add_argument("--seed", type=seed_int, default=0, help=argparse.SUPPRESS)
     for split in ("--train", "--validation", "--test"):
         verb.add_argument(split, type=positive_int, help=argparse.SUPPRESS)
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_prepare(arguments: argparse.Namespace) -> int:
-    """Write the copy. Videos that are incomplete are no error: they are listed."""
+    """Write the copy. Videos that are incomplete are not an error: they are listed."""
     from stmnet.cli.progress import ProgressBar
     from stmnet.curation.prepare import prepare
     from stmnet.curation.prepared_tree import UNREADABLE_FILE
@@ -176,7 +176,7 @@ def prepare_motion(arguments: argparse.Namespace) -> int:
     }
     if meant := [option for option, value in given.items() if value is not None]:
         raise DatasetError(
-            f"{', '.join(meant)}: of no meaning where the motion set is generated. "
+            f"{', '.join(meant)}: cannot be given where the motion set is generated. "
             "Leave it out, or give the folder of one with --root."
         )
 

@@ -13,6 +13,7 @@ from stmnet.cli.arguments import (
     non_negative_int,
     path,
     positive_int,
+    seed_int,
 )
 from stmnet.cli.printing import print_json, print_table
 
@@ -44,9 +45,7 @@ def add_parser(verbs: Verbs) -> None:
         help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1 "
         "(default center)",
     )
-    verb.add_argument(
-        "--seed", type=non_negative_int, metavar="N", help="of random clips (default 0)"
-    )
+    verb.add_argument("--seed", type=seed_int, metavar="N", help="of random clips (default 0)")
     verb.add_argument("--dataset", metavar="NAME", help="default: the one of the run's recipe")
     verb.add_argument("--root", metavar="DIR", help="the data set's folder; default: the recipe's")
     verb.add_argument("--split", help="default: test")

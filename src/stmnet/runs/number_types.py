@@ -1,6 +1,7 @@
 """Numbers with a range, as jsonargparse types: what a recipe's fields and arguments may be.
 
-Calling a type checks a value: `PositiveInt(0)` raises `ValueError("is 0; it must be at least 1.")`.
+Calling a type validates a value: `PositiveInt(0)` raises
+`ValueError("is 0; it must be at least 1.")`.
 Type checkers see int and float.
 """
 

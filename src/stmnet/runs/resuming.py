@@ -56,13 +56,10 @@ def can_resume(output: Path) -> bool:
     return any((output / name).is_file() for name in CHECKPOINTS)
 
 
-def resumes_or_starts_over(output: Path) -> bool:
-    """`can_resume`. Where it cannot, the history of a run that was ended before its first
-    checkpoint goes, and a new run may take its place.
-    """
+def delete_history_without_checkpoint(output: Path) -> None:
+    """Let a new run take the place of one that was ended before its first checkpoint."""
     if not can_resume(output):
         (output / HISTORY).unlink(missing_ok=True)
-    return can_resume(output)
 
 
 def find_resumption(recipe: Recipe) -> Resumption:
