@@ -7,8 +7,9 @@ reader opens the file, finds how many frames it has, and returns the same random
 readers take turns, in an order drawn for the round. Shown are medians of CPU time and medians of
 the rounds' ratios. What is not installed is left out (pip install "stmnet[benchmarks]"; torchcodec
 also wants FFmpeg's shared libraries). Before the first round every reader's frames are compared
-with PyAV's; who returns others, or fails, is no peer on that file. What bounds stmnet is FFmpeg's
-share of its time: decoding the pictures that are needed, and converting the wanted ones.
+with PyAV's; a reader that returns others, or fails, is not compared on that file. What bounds
+stmnet is FFmpeg's share of its time: decoding the pictures that are needed, and converting the
+wanted ones.
 
 A folder's videos are measured as the files are, each in a third of the rounds; shown is their
 geometric mean. A few files tell little of a set, whose files differ in length and key frames: so
@@ -125,7 +126,7 @@ class Result:
 class FolderResult:
     """Of all videos in a folder, how many times as quick stmnet is as the best peer and as PyAV.
 
-    `num_not_exact`: with how many a reader failed or returned other frames, and is no peer.
+    `num_not_exact`: with how many a reader failed or returned other frames, and is not compared.
     """
 
     each_over_best_peer: list[float]
@@ -322,7 +323,7 @@ def folders_as_table(results: dict[str, FolderResult]) -> str:
 
 
 def exact_readers(path: Path, readers: dict[str, Reader]) -> dict[str, Reader]:
-    """Those that return the frames asked for: the others are no peers on this file."""
+    """Those that return the frames asked for: the others are not compared on this file."""
     exact = {}
     for name, reader in readers.items():
         differences = []

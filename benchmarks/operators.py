@@ -5,7 +5,7 @@
 Every operator runs alone, in turn with the others, on random features of each STM block's shape
 (one clip of 8 frames, 224 pixels, channels last); shown are medians, summed over the network's
 sixteen blocks. Beside them stands the 3x3 convolution that both networks have. An operator's output
-is made anew every time, as in the network.
+is allocated every time, as in the network.
 """
 
 from __future__ import annotations

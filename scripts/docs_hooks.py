@@ -116,20 +116,20 @@ def keys(section: type, prefix: str = "") -> list[tuple[str, tuple[str, str]]]:
         else:
             made = field.default_factory
             default = field.default if made is MISSING else made()
-            found.append((name, (type_in_words(hint), in_yaml(default))))
+            found.append((name, (format_type(hint), in_yaml(default))))
     return found
 
 
-def type_in_words(hint: Any) -> str:
+def format_type(hint: Any) -> str:
     """`Literal["a", "b"]` -> "`a`, `b`"; `int | None` -> "int or null"."""
     origin, arguments = get_origin(hint), get_args(hint)
     if type(None) in arguments:
-        others = [type_in_words(each) for each in arguments if each is not type(None)]
+        others = [format_type(each) for each in arguments if each is not type(None)]
         return f"{', '.join(others)}; or null"
     if origin is Literal:
         return ", ".join(f"`{in_yaml(choice)}`" for choice in arguments)
     if arguments:
-        inner = ", ".join(map(type_in_words, arguments))
+        inner = ", ".join(map(format_type, arguments))
         return inner if origin in (Union, UnionType) else f"{origin.__name__} of {inner}"
     for base in (bool, int, float, str):
         if issubclass(hint, base):

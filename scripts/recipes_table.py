@@ -49,9 +49,8 @@ class Published:
     @property
     def text_with_cost(self) -> str:
         """The file's text, with the hours that were counted now."""
-        cost = (
-            f"# Cost:   {in_words(self.gpu_hours)} GPU hours by arithmetic (docs/paper/recipes.md)"
-        )
+        hours = format_hours(self.gpu_hours)
+        cost = f"# Cost:   {hours} GPU hours by arithmetic (docs/paper/recipes.md)"
         return re.sub(r"^# Cost: .*$", cost, self.text, count=1, flags=re.MULTILINE)
 
 
@@ -99,7 +98,7 @@ def macs_of(model: str) -> int:
     return measure(described.pop("name"), **described).macs
 
 
-def in_words(hours: float) -> str:
+def format_hours(hours: float) -> str:
     """Hours with two digits or more."""
     return f"{hours:.0f}" if hours >= 10 else f"{hours:.1f}"
 
@@ -132,7 +131,7 @@ def as_table(entries: list[tuple[str, Published]]) -> str:
     lines = ["| row | command | target | GPU hours |", "|---|---|---|---|"]
     for name, recipes in sorted(by_row.items(), key=in_order):
         commands = "<br>".join(f"`{recipe.lines['Train'][0]}`" for recipe in recipes)
-        hours = in_words(sum(recipe.gpu_hours for recipe in recipes))
+        hours = format_hours(sum(recipe.gpu_hours for recipe in recipes))
         lines.append(f"| {name} | {commands} | {recipes[0].lines['Target'][0]} | {hours} |")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Freed memory: whether it is kept is seen from the pages that the system has to lend anew."""
+"""Freed memory: whether it is kept is seen from the pages that the system has to lend again."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_a_prediction_imports_what_it_needs(more: list[str]) -> None:
         (["{run}", "--shard", "3/2"], "shard '3/2': give its number"),
         (["{run}", "--batch-size", "0"], "--batch-size: '0' is not a whole number of at least 1"),
         (["{run}", "--scores", "{run}"], "is a folder. Give the name of a file."),
-        (["{run}", "--report", "{run}/model.safetensors"], "exists and is no page."),
+        (["{run}", "--report", "{run}/model.safetensors"], "exists and is not an HTML page."),
         (["{run}", "{run}", "--report", "a.html"], "one file for 2 checkpoints"),
         (["{run}"], "no recipe.yaml there names the data. Give dataset and root."),
         (["{run}", "--dataset", "folder", "--root", "{run}/none"], "none: no such folder. Give"),

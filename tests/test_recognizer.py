@@ -1,4 +1,4 @@
-"""Load, call and save a recognizer; and what is said of files that are none."""
+"""Load, call and save a recognizer; and messages on files that are not recognizers."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ def test_an_unfinished_study_compares_the_seeds_that_two_rows_have(
     study = made_up(name, tmp_path, monkeypatch)
 
     def is_done(run: Run) -> bool:
-        # Of the room's other rows a fold of the second seed is done too, which is no whole seed.
+        # Of the room's other rows a fold of the second seed is done too, which is not a whole seed.
         is_second = run.seed == 1 and (run.name.startswith(ahead) or "-fold0-" in run.name)
         return (run.seed == 0 or is_second) and "lambda" not in run.name
 

@@ -48,7 +48,7 @@ class UnknownModelError(StmnetError):
     """A model name or option that the zoo does not have."""
 
 
-class Stopped(Exception):  # noqa: N818  it is no error
+class Stopped(Exception):  # noqa: N818  it is not an error
     """A training run was stopped by a signal, and has saved how far it was."""
 
     def __init__(self, checkpoint: Path, signal_number: int) -> None:

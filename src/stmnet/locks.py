@@ -21,7 +21,7 @@ def lock_folder(
     """Make the folder and keep other runs out of it, until the block or the process ends.
 
     Processes that are forked from this one do not hold the lock: a loader's worker may outlive a
-    run that was killed, and is no reason to refuse the next one. Workers that write to the folder
+    run that was killed, and must not keep the next one out. Workers that write to the folder
     are: with `shared_with_workers`, each holds the lock too, by `share_lock`.
 
     Raises `in_use` where another run, or a worker of one, has the lock, and `OSError` where the
@@ -78,7 +78,7 @@ def _acquire(descriptor: int, kind: int, in_use: Exception) -> None:
     except (BlockingIOError, PermissionError) as e:
         raise in_use from e
     except OSError:
-        pass  # Some network file systems have no locks. There the user alone sees to it.
+        pass  # Some network file systems have no locks: there nothing keeps another run out.
 
 
 def _close_inherited() -> None:

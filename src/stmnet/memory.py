@@ -1,4 +1,4 @@
-"""What becomes of freed memory. Only glibc is told; with other C libraries nothing changes."""
+"""Whether freed memory is kept or handed back: settings of glibc, without effect elsewhere."""
 
 from __future__ import annotations
 

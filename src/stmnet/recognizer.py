@@ -243,7 +243,7 @@ class Recognizer:
         try:
             with atomic_write(path) as unfinished:
                 config = json.dumps(self.config.to_dict())
-                # Not by `save_file`, whose files no one but their owner may read.
+                # Not `save_file`, whose files only their owner may read.
                 unfinished.write_bytes(as_safetensors(tensors, metadata={METADATA_KEY: config}))
         except OSError as e:
             raise CheckpointError(

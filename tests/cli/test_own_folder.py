@@ -10,7 +10,7 @@ import pytest
 from stmnet.datasets.splits import read_split
 from tests.conftest import run_stmnet, write_video
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = (
     *("--model.pretrained", "null", "--model.options", '{"width": 8}'),
     *("--data.short_side", "40", "--data.crop_size", "32", "--optimizer.epochs", "3"),

@@ -1,4 +1,4 @@
-"""`stmnet train`: what is wrong is told before torch is imported; recipes are found by name."""
+"""`stmnet train`: errors come before torch is imported; recipes are found by name."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_exclusions(ucf: Path) -> None:
     assert [clip.video.parent.name for clip in clip_list.clips] == ["Biking"]
     assert clip_list.left_out() == "1 excluded of 2 clips left out"
 
-    # What is missing and excluded is no surprise any more.
+    # What is missing and excluded is not reported again.
     (ucf / "Archery" / "v_Archery_g08_c01.avi").unlink()
     assert len(read_split("ucf101", ucf, "train", exclude=bad).excluded) == 1
 

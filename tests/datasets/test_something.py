@@ -113,16 +113,16 @@ def test_a_list_of_other_labels_is_told_line_by_line(root: Path) -> None:
     [
         ("labels.json", "{}", r"train\.json:2: .*not among the 0 labels"),
         ("labels.json", "[1", "labels.json: not valid JSON"),
-        ("labels.json", "[]", "labels.json: holds no JSON object"),
+        ("labels.json", "[]", "labels.json: not a JSON object"),
         ("labels.json", '{"Opening something": "0", "Closing something": "2"}', "not 0 to 1"),
         (
             "labels.json",
             '{"Opening something": "x"}',
-            "the id of 'Opening something' is 'x', no whole",
+            "the id of 'Opening something' is 'x', not a whole",
         ),
-        ("labels.json", '{"Opening something": 1e999}', "'Opening something' is inf, no whole"),
-        ("labels.json", '{"Opening something": 0.9}', "'Opening something' is 0.9, no whole"),
-        ("labels.json", '{"Opening something": null}', "'Opening something' is None, no whole"),
+        ("labels.json", '{"Opening something": 1e999}', "'Opening something' is inf, not a whole"),
+        ("labels.json", '{"Opening something": 0.9}', "'Opening something' is 0.9, not a whole"),
+        ("labels.json", '{"Opening something": null}', "'Opening something' is None, not a whole"),
         (
             "labels.json",
             '{"a":' * 100_000,
@@ -135,7 +135,7 @@ def test_a_list_of_other_labels_is_told_line_by_line(root: Path) -> None:
         ),
         ("train.json", "[" * 100_000, r"train\.json: not a valid list: brackets nested too deep"),
         ("train.json", f'[{{"id": {"1" * 5_000}}}]', r"train\.json: not a valid list: .*of digits"),
-        ("train.json", "{}", "train.json: holds no JSON array"),
+        ("train.json", "{}", "train.json: not a JSON array"),
         ("train.json", "[]", "the train list is empty"),
         ("train.json", '[{"id": "7"}]', 'train.json:1: entry 1 has no "id" or no "template"'),
         (

@@ -239,7 +239,7 @@ def test_one_run_gives_a_table_of_classes_and_pairs(
         ),
         (
             "--report {first}/model.safetensors",
-            "exists and is no page. Give a name in .html.",
+            "exists and is not an HTML page. Give a name in .html.",
         ),
         ("--scores {first}", "is a folder. Give the name of a file."),
         ("{second} --scores kept", "scores kept: one file for 2 checkpoints."),

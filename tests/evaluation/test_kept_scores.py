@@ -229,7 +229,7 @@ def test_shards_share_all_pieces(tmp_path: Path, clip_list: ClipList) -> None:
     assert parts == [[range(0, 8), range(16, 20)], [range(8, 16)]]
     keep_all(kept, Shard(2, 2))
     kept.join()
-    assert not path.exists(), "one part is no test"
+    assert not path.exists(), "one part is not a whole test"
     assert kept.missing() == parts[0]
     keep_all(kept, Shard(1, 2))
     kept.join()

@@ -52,7 +52,7 @@ def clips(size: int = 40) -> Tensor:
 @torch.no_grad()
 def assert_same_logits(model: nn.Module) -> nn.Module:
     expected = model(clips())
-    # Scores of order one, so that 1e-4 is no matter of course.
+    # Scores of order one, so that 1e-4 is a real bound.
     with torch.no_grad():
         model.fc.weight.div_(expected.std())
     expected = model(clips())

@@ -1,4 +1,4 @@
-"""The log of a run's epochs: whole after a full disk, and what is no record in it is told."""
+"""The log of a run's epochs: whole after a full disk, and a line that is not a record is named."""
 
 from __future__ import annotations
 

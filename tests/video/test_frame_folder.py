@@ -1,4 +1,4 @@
-"""A folder of frames has the face of a video file."""
+"""A folder of frames is read by the same calls as a video file."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def add_parser(verbs: Verbs) -> None:
             "stmnet check motion --root tiny --split train --decode --json",
             "stmnet check motion --root tiny --exclusions bad.txt   # a list for training",
         ),
-        notes="The exit code is 0 if nothing is wrong, else 1. Splits, videos and reasons are told "
-        "in full\nby --json; the table has the first of each kind.",
+        notes="The exit code is 0 if nothing is wrong, else 1. --json has every split,\n"
+        "video and reason; the table has the first of each kind.",
     )
     verb.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
     verb.add_argument(

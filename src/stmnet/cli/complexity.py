@@ -61,7 +61,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """`stmnet complexity MODEL`, or `--table N`: a table, or one JSON object."""
-    plain, table = of_paper(arguments) if arguments.table else of_network(arguments)
+    plain, table = compare_with_paper(arguments) if arguments.table else cost_of_network(arguments)
     if arguments.json:
         print_json(plain)
     else:
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], RenderableType]:
+def cost_of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], RenderableType]:
     """The cost of one network, for programs and for people."""
     if arguments.model is None:
         from stmnet.models.zoo import list_models
@@ -94,7 +94,7 @@ def of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], Renderabl
     return plain, render_cost(cost, depth=depth)
 
 
-def of_paper(arguments: argparse.Namespace) -> tuple[dict[str, Any], RenderableType]:
+def compare_with_paper(arguments: argparse.Namespace) -> tuple[dict[str, Any], RenderableType]:
     """One of the paper's tables beside what is counted here, for programs and for people."""
     names = ("model", "num_classes", "frames", "size", "option", "modules")
     if given := [name for name in names if getattr(arguments, name) is not None]:

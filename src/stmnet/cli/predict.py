@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stmnet.models.weight_files import find_weights
     from stmnet.video.video_paths import find_videos, missing_videos
 
-    # What is not there is told before torch is imported, which takes a second and more.
+    # Missing files are reported before torch is imported, which takes a second and more.
     videos = find_videos(arguments.videos or [packaged_file("samples")])
     find_weights(arguments.model)
     errors = missing_videos(videos)
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 def predict(
     videos: Sequence[Path], arguments: argparse.Namespace
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """The predictions, and the messages on videos that have none; both are told as they come."""
+    """The predictions, and the messages on videos without one, which are printed as they come."""
     from stmnet.recognizer import load
 
     recognizer = load(arguments.model, dtype=arguments.dtype)
@@ -99,7 +99,7 @@ def predict(
 
 
 def render_predictions(predictions: Sequence[Prediction]) -> Table:
-    """A row for each of a video's likeliest labels. Videos of one name are told by their paths."""
+    """A row for each of a video's likeliest labels. Videos of one name are shown by their paths."""
     from rich.table import Table
 
     names = [Path(prediction.video).name for prediction in predictions]

@@ -27,9 +27,9 @@ def complain(message: str, code: int) -> int:
 
 
 def print_any_name() -> None:
-    """From here on, what stdout cannot encode is no reason to end: names of files hold any bytes.
+    """Have stdout escape what it cannot encode: names of files hold any bytes.
 
-    In JSON, too, what is printed for a byte that is no UTF-8 is its escape.
+    In JSON, too, a byte that is not UTF-8 is printed as its escape.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -46,7 +46,7 @@ def print_table(table: RenderableType) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 500
-    # Labels and files are called what they are called: [b] is no markup there, nor :cat: a cat.
+    # A label or a file may be called [b] or :cat:, which rich would take for markup and an emoji.
     with to_stdout():
         Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
@@ -60,7 +60,7 @@ def to_stdout() -> Iterator[None]:
     """Raises `PrintingError` for what goes wrong in the block, and `BrokenPipeError` as it is."""
     try:
         yield
-    except BrokenPipeError:  # whoever read has enough, as `head` has
+    except BrokenPipeError:  # the reader has ended, as `head` does
         raise
     except OSError as e:
         raise PrintingError(f"stdout: cannot be written ({e.strerror}). Make room there.") from e

@@ -17,7 +17,7 @@ from stmnet.datasets.exclusions import (
     relative_to_root,
     write_exclusions,
 )
-from stmnet.datasets.splits import Dataset, check_split, dataset_named
+from stmnet.datasets.splits import Dataset, dataset_named, validate_split
 from stmnet.errors import DatasetError, TruncatedVideoError, VideoError
 from stmnet.video.frames import probe, read_frames
 
@@ -94,7 +94,7 @@ class CheckReport:
         return list(dict.fromkeys(f for split in self.splits for f in split.findings))
 
     def to_json(self) -> dict[str, Any]:
-        """As `stmnet check --json` prints it."""
+        """Plain values for JSON."""
         return {
             "dataset": self.dataset,
             "ok": self.is_ok,
@@ -151,7 +151,7 @@ def check(
     reports = []
     unread = []
     for split in splits or known.published:
-        check_split(split)
+        validate_split(split)
         wrong_lines: list[str] = []
         try:
             clip_list = known.read(root, split, wrong_lines.append)

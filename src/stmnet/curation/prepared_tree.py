@@ -139,7 +139,7 @@ def _read_settings(path: Path) -> dict[str, object]:
             return found
         wrong = f"{type(found).__name__} instead of an object"
     raise DatasetError(
-        f"{path}: holds no settings of stmnet prepare ({wrong}), so nobody knows how the videos "
+        f"{path}: not the settings that prepare writes ({wrong}), so it is unknown how the videos "
         "beside it were made. Delete that folder or choose another."
     )
 

@@ -51,7 +51,7 @@ def map_in_processes(
             workers.append(_Worker(function, seconds))
         while workers:
             patience = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
-            # No deadline is no time-out: `wait` knows no infinity.
+            # Without a deadline `wait` gets None: it does not take infinity.
             answered = wait(
                 [worker.connection for worker in workers], None if isinf(patience) else patience
             )
@@ -117,7 +117,7 @@ class _Worker(Generic[Item, Result]):
         theirs.close()
         self.seconds = seconds
         self.has_item = False
-        # Starting means importing torch, which takes what it takes.
+        # Not before the process is ready: importing torch may take long.
         self.deadline = float("inf")
 
     def give(self, item: Item) -> None:
@@ -149,7 +149,7 @@ class _Worker(Generic[Item, Result]):
 def _serve(connection: Connection, function: Callable[[Item], object]) -> None:
     # Ctrl-C reaches every process of a terminal, and the first one alone decides how to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(EOFError, BrokenPipeError):  # whoever gave the work is gone
+    with suppress(EOFError, BrokenPipeError):  # the process that gave the work has ended
         connection.send(READY)
         while True:
             item = connection.recv()

@@ -208,7 +208,7 @@ def _worker_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
 def end_workers(loader: DataLoader[Sample]) -> None:
     """For a loader that an error has left in the middle of an epoch.
 
-    Left to Python's collector they are not told to end, and wait as long as Python runs.
+    Without this the workers are not told to end, and run as long as Python does.
     """
     if loader._iterator is not None:
         loader._iterator._shutdown_workers()  # type: ignore[attr-defined]

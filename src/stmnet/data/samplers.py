@@ -37,7 +37,7 @@ class EpochSampler(Sampler[EpochAndClip]):
         return len(self.labels)
 
     def __iter__(self) -> Iterator[EpochAndClip]:
-        # The epoch may be set anew while this one is under way.
+        # The epoch may be set again while this one is under way.
         epoch = self.epoch
         generator = seeded_generator(self.seed, epoch)
         if self.class_balanced:

@@ -33,7 +33,7 @@ def segment_bounds(num_frames: int, num_segments: int) -> list[tuple[int, int]]:
     Together they cover every frame, the tail included (the usual code of the TSN/TSM line rounds
     the segment length down and never samples the last `num_frames % num_segments` frames).
     """
-    _check_lengths(num_frames, num_segments)
+    _validate_lengths(num_frames, num_segments)
     bounds = []
     for segment in range(num_segments):
         start = segment * num_frames // num_segments
@@ -99,7 +99,7 @@ def center_segment_indices(num_frames: int, num_segments: int) -> list[int]:
     The usual `int(L / T / 2 + L / T * k)` in whole numbers: in floats that sum can fall just below
     the whole number it should be, which gives the frame before.
     """
-    _check_lengths(num_frames, num_segments)
+    _validate_lengths(num_frames, num_segments)
     return [(2 * k + 1) * num_frames // (2 * num_segments) for k in range(num_segments)]
 
 
@@ -147,7 +147,7 @@ def same_parts_of_time(indices: Sequence[int], timestamps_seconds: Sequence[floa
 
 
 def _window_indices(start: int, window_frames: int, num_segments: int) -> list[int]:
-    _check_lengths(window_frames, num_segments)
+    _validate_lengths(window_frames, num_segments)
     return [start + k * window_frames // num_segments for k in range(num_segments)]
 
 
@@ -155,6 +155,6 @@ def _random_integer(start: int, end: int, generator: torch.Generator) -> int:
     return int(torch.randint(start, end, (), generator=generator))
 
 
-def _check_lengths(num_frames: int, num_segments: int) -> None:
+def _validate_lengths(num_frames: int, num_segments: int) -> None:
     if num_frames < 1 or num_segments < 1:
         raise ValueError(f"cannot split {num_frames} frames into {num_segments} segments")

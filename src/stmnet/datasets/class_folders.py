@@ -149,7 +149,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _row(cells: list[str], columns: Mapping[str, int]) -> ListedPart:
-    """Raises `ValueError` for a row that is none."""
+    """The clip of a row. Raises `ValueError` for a row of another form."""
     if len(cells) > len(columns):
         raise ValueError
     values = {name: cells[place] for name, place in columns.items() if place < len(cells)}

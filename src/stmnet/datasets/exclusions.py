@@ -2,7 +2,7 @@
 
 A line is `video<TAB>reason`, the video relative to the data set's root; for a part of a recording
 `video<TAB>reason<TAB>start_frame<TAB>end_frame`. A video without frames means all of its parts.
-A name that would not be read again as it is (a tab in it, a space in front, bytes that are no
+A name that would not be read again as it is (a tab in it, a space in front, bytes that are not
 UTF-8) is written as a JSON string.
 """
 
@@ -67,7 +67,7 @@ def _cannot_write(path: Path, e: OSError) -> DatasetError:
 def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
     """The list without the clips that the list at `path` names, which are then its `excluded`.
 
-    Lines that name nothing in the set are no error: one list serves all splits. Raises
+    Lines that name nothing in the set are not an error: one list serves all splits. Raises
     `DatasetError` for a file that is not such a list.
     """
     # `stmnet prepare` writes names byte by byte, whether they are UTF-8 or not.
@@ -127,7 +127,7 @@ def name_as_read(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text as a terminal, JSON and UTF-8 take it: bytes of a name that are no UTF-8 escaped."""
+    """The text as a terminal, JSON and UTF-8 take it: bytes that are not UTF-8 escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

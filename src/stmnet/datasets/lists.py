@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 OnWrong = Callable[[str], None]
-"""Told of every wrong line, as `path:line: what is wrong`; the line is left out if it returns."""
+"""Called with `path:line: what is wrong` for a wrong line, which is left out if this returns."""
 
 
 def refuse(message: str) -> None:

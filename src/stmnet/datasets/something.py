@@ -98,7 +98,8 @@ def parse_label_ids(text: str, source: Path) -> tuple[str, ...]:
             ids[name] = int(_text(label))
         except ValueError as e:
             raise DatasetError(
-                f"{source}: the id of {name!r:.80} is {label!r:.80}, no whole number. Correct it."
+                f"{source}: the id of {name!r:.80} is {label!r:.80}, not a whole number. Correct "
+                "it."
             ) from e
     if sorted(ids.values()) != list(range(len(ids))):
         raise DatasetError(f"{source}: the ids are not 0 to {len(ids) - 1}, each once.")
@@ -164,7 +165,9 @@ def _load(text: str, source: Path, kind: type) -> Any:
             "digits. Download it again."
         ) from e
     if not isinstance(content, kind):
-        raise DatasetError(f"{source}: holds no JSON {'object' if kind is dict else 'array'}.")
+        raise DatasetError(
+            f"{source}: not a JSON {'object' if kind is dict else 'array'}. Download it again."
+        )
     return content
 
 
@@ -178,7 +181,7 @@ def _element_lines(text: str) -> Iterator[int]:
 
 
 def _element_starts(text: str) -> Iterator[int]:
-    # The JSON parser forgets where things were; it is asked again only when one of them is wrong.
+    # The JSON parser does not keep positions: the text is parsed again, where an element is wrong.
     decode = json.JSONDecoder().raw_decode
     between = re.compile(r"[\s,]*")
     at = between.match(text, text.index("[") + 1)

@@ -78,7 +78,7 @@ def dataset_named(name: str) -> Dataset:
     return DATASETS[name]
 
 
-def check_split(split: str) -> None:
+def validate_split(split: str) -> None:
     """Raise `DatasetError` for a split that no set has."""
     if split not in SPLITS:
         raise DatasetError(f"unknown split {split!r}. Known: {', '.join(SPLITS)}.")
@@ -102,7 +102,7 @@ def read_split(
     clip is left.
     """
     known = dataset_named(dataset)
-    check_split(split)
+    validate_split(split)
     root = Path(root)
     clip_list = known.read(root, split, refuse)
     num_listed = len(clip_list.clips) + len(clip_list.missing)

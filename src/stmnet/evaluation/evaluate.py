@@ -24,11 +24,11 @@ from stmnet.evaluation.options import WHOLE, EvaluationOptions, Shard, validate_
 from stmnet.evaluation.results import ModelResult
 from stmnet.evaluation.scoring import (
     Scoring,
-    check_labels,
     mean_over_views,
     score_clips,
     score_pieces,
     targets_of,
+    validate_labels,
 )
 from stmnet.recognizer import Recognizer, load
 from stmnet.runs.history import read_history
@@ -112,7 +112,7 @@ class Evaluation:
         clip_list = _without(options.unreadable or {}, clip_list)
         if left_out := clip_list.left_out():
             logger.info("%s: %s", options.split, left_out)
-        check_labels(recognizer, clip_list)
+        validate_labels(recognizer, clip_list)
         scoring = _scoring(options, trained_on.get("sampling", "segments"), device)
         identity = identify(recognizer, clip_list, scoring)
         # Another network or list in the same folder is another test, and has a file of its own.

@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 class Resamples:
     """Accuracies in [0, 1] of resamples of the clips: (resamples,), float64.
 
-    `per_class_accuracy` is (resamples, classes), nan where a resample has no clip of a class;
+    `per_class_accuracy` is (resamples, classes), NaN where a resample has no clip of a class;
     `mean_class_accuracy` leaves such classes out.
     """
 
@@ -36,7 +36,7 @@ class Resamples:
         return percentiles(getattr(self, name))
 
     def class_intervals(self) -> Tensor:
-        """The 95 % interval of each class's accuracy: (classes, 2), nan without clips."""
+        """The 95 % interval of each class's accuracy: (classes, 2), NaN without clips."""
         levels = torch.tensor(LEVELS, dtype=self.per_class_accuracy.dtype)
         return self.per_class_accuracy.nanquantile(levels, dim=0).T
 
@@ -56,7 +56,7 @@ def resample(probabilities: Tensor, targets: Tensor, *, seed: int = BOOTSTRAP_SE
     ).unflatten(1, (num_classes, 2, 2))  # (resamples, classes, top-1, top-5)
     clips = counts.sum(dim=(2, 3)).double()
     right = counts[:, :, 1].sum(dim=2).double()
-    per_class = right / clips  # 0 / 0 clips is nan
+    per_class = right / clips  # 0 / 0 clips is NaN
     return Resamples(
         top1=right.sum(dim=1) / num_clips,
         top5=counts[..., 1].sum(dim=(1, 2)).double() / num_clips,

@@ -79,7 +79,7 @@ class KeptScores:
         """Whether the file is there. Raises `ScoresError` where it holds other scores."""
         if not self.path.is_file():
             return False
-        self._check(self.path)
+        self._validate(self.path)
         return True
 
     def missing(self, shard: Shard = WHOLE) -> list[range]:
@@ -92,7 +92,7 @@ class KeptScores:
         part = self.pieces[shard.number - 1 :: shard.total]
         there = [piece for piece in part if self._path_of(piece).is_file()]
         for piece in there:
-            self._check(self._path_of(piece))
+            self._validate(self._path_of(piece))
         return [piece for piece in part if piece not in there]
 
     def keep(self, piece: range, scores: Tensor) -> None:
@@ -124,7 +124,7 @@ class KeptScores:
 
     def read(self) -> Tensor:
         """All scores: (clips, views, K) float32."""
-        self._check(self.path)
+        self._validate(self.path)
         return _read(self.path)
 
     def _path_of(self, piece: range) -> Path:
@@ -139,7 +139,7 @@ class KeptScores:
             target = replaceable(path)
             # Under a name of its own: several processes may write the same file.
             unfinished = target.with_name(f".{uuid4().hex}.partial")
-            # Not by `save_file`, whose files no one but their owner may read.
+            # Not `save_file`, whose files only their owner may read.
             unfinished.write_bytes(as_safetensors(tensors, metadata=metadata))
             unfinished.replace(target)
         except OSError as e:
@@ -150,7 +150,7 @@ class KeptScores:
                 f"{path}: cannot be written ({e}). Make room there, or give scores another file."
             ) from e
 
-    def _check(self, path: Path) -> None:
+    def _validate(self, path: Path) -> None:
         """Raise `ScoresError` where a file holds other scores than those of this test."""
         try:
             with safe_open(path, framework="pt") as file:

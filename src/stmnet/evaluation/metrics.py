@@ -18,7 +18,7 @@ CALIBRATION_BINS = 15
 class Metrics:
     """Accuracies in [0, 1] of one network on one test split.
 
-    `per_class_accuracy` (classes,) is nan for a class without clips, and `mean_class_accuracy`
+    `per_class_accuracy` (classes,) is NaN for a class without clips, and `mean_class_accuracy`
     leaves such classes out. `confusion` (classes, classes) counts clips, rows are the true classes.
     `calibration_error` is the expected one: how far confidence and accuracy lie apart, over
     `CALIBRATION_BINS` equal bins of confidence, weighted by their clips (Guo et al., 2017).
@@ -43,7 +43,7 @@ def summarize(probabilities: Tensor, targets: Tensor) -> Metrics:
     _require_matching_shapes(probabilities, targets)
     num_clips, num_classes = probabilities.shape
     confusion = multiclass_confusion_matrix(probabilities, targets, num_classes)
-    per_class_accuracy = confusion.diagonal() / confusion.sum(dim=1)  # 0 / 0 clips is nan
+    per_class_accuracy = confusion.diagonal() / confusion.sum(dim=1)  # 0 / 0 clips is NaN
     return Metrics(
         num_clips=num_clips,
         top1=_top_k_accuracy(probabilities, targets, 1),

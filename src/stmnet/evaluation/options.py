@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, validated without torch: what is wrong is told at once."""
+"""What an evaluation is asked for, validated without torch: errors come at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stmnet.data.view_plan import CENTER, ViewPlan
-from stmnet.datasets.splits import check_split, dataset_named
+from stmnet.datasets.splits import dataset_named, validate_split
 from stmnet.errors import DatasetError, StmnetError
 from stmnet.files import is_file, is_folder
 from stmnet.models.weight_files import find_weights
@@ -117,7 +117,9 @@ def validate_evaluation(
             raise StmnetError(f"{name} {path}: is not a regular file. Give the name of a file.")
     report = options.report
     if report and is_file(report) and report.suffix.lower() not in {".html", ".htm"}:
-        raise StmnetError(f"report {report}: the file exists and is no page. Give a name in .html.")
+        raise StmnetError(
+            f"report {report}: the file exists and is not an HTML page. Give a name in .html."
+        )
     return [_data_of(checkpoint, options) for checkpoint in checkpoints]
 
 
@@ -130,7 +132,7 @@ def _data_of(checkpoint: Path, options: EvaluationOptions) -> EvaluationData:
     if dataset is None or root is None:
         raise DatasetError(f"{run}: no {RECIPE} there names the data. Give dataset and root.")
     dataset_named(dataset)
-    check_split(options.split)
+    validate_split(options.split)
     if not (is_folder(Path(root)) or is_file(Path(root))):
         raise DatasetError(f"root {root}: no such folder. Give the folder of the data set.")
     return EvaluationData(run, dataset, root, trained_on)

@@ -69,7 +69,7 @@ def score_pieces(
     (a test leaves nothing out), and `DatasetError` where the labels of the data set are not the
     network's.
     """
-    check_labels(recognizer, clip_list)
+    validate_labels(recognizer, clip_list)
     loader = evaluation_loader(
         VideoViews(
             clip_list,
@@ -124,7 +124,7 @@ def _as_batch(views: list[Tensor]) -> Tensor:
     return torch.cat(views).unflatten(0, (len(views), -1))
 
 
-def check_labels(recognizer: Recognizer, clip_list: ClipList) -> None:
+def validate_labels(recognizer: Recognizer, clip_list: ClipList) -> None:
     """Raise `DatasetError` where network and data set do not have the same labels in one order."""
     ours, theirs = recognizer.config.label_names, clip_list.label_names
     if ours == theirs:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from stmnet.errors import UnknownModelError
 
-# `build_model` has these by itself; they are no options.
+# `build_model` has these by itself; they are not options.
 FIXED = ("num_classes", "num_frames")
 
 BuilderT = TypeVar("BuilderT", bound=Callable[..., Any])

@@ -167,7 +167,7 @@ class ResNet(nn.Module):
     def reset_parameters(self) -> None:
         """Draw fresh weights for the convolutions, by He et al.'s normal as torchvision does.
 
-        The temporal parts of other networks' blocks are no `nn.Conv2d` and keep their own start.
+        The temporal parts of other networks' blocks are not `nn.Conv2d` and keep their own start.
         Paper silent: the classifier, which starts as `nn.Linear` does.
         """
         for module in self.modules():

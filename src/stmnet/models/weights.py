@@ -95,8 +95,8 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
             "Give a .safetensors or .ckpt file."
         ) from e
     except Exception as e:
-        # Unpickling what is no pickle can end in anything, and torch's own words for it recommend
-        # to run what the file says.
+        # Unpickling another kind of file can raise anything, and torch's own message recommends to
+        # run what the file says.
         raise CheckpointError(
             f"{path}: not a checkpoint of tensors and plain values. Give a .safetensors or .ckpt "
             "file."
@@ -175,7 +175,7 @@ def load_backbone(model: nn.Module, source: str, *, name: str) -> LoadReport:
             path = path / RUN_WEIGHTS
         called = str(path)
     report = load_matching(model, read_state_dict(path), source=called)
-    check_trunk(report, name)
+    validate_trunk(report, name)
     for part, module in model.named_modules():
         if isinstance(module, CMM | Concatenation) and is_fresh(part, report):
             module.start_from_trained_trunk()
@@ -203,7 +203,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state_dict
 
 
-def check_trunk(report: LoadReport, name: str) -> None:
+def validate_trunk(report: LoadReport, name: str) -> None:
     """Raise `CheckpointError` where a part of the trunk has no weights, or weights have no part."""
     # Files older than the counter of batches do not have it, and nothing uses it.
     gaps = [

@@ -22,8 +22,6 @@ NUM_FEATURE_EXAMPLES = 2
 class ReportContents:
     """Everything the page is made of. `results` come in the order in which they are shown."""
 
-    __test__ = False  # the field says "test"; pytest must not collect it
-
     title: str
     dataset: str
     label_names: tuple[str, ...]

@@ -84,7 +84,7 @@ class Network:
 class ClassRow:
     """A class's accuracy by each network, with its 95 % interval.
 
-    Both are nan where the test split has no clip of the class.
+    Both are NaN where the test split has no clip of the class.
     """
 
     name: str

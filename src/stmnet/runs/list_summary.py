@@ -1,4 +1,4 @@
-"""By which a run knows its lists of clips again."""
+"""Counts and digests by which a run recognizes its lists of clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stmnet.runs.run_files import RUN
 
 @dataclass(frozen=True)
 class ListSummary:
-    """By which a list is known again, wherever its folder stands."""
+    """A list's number of clips and digest, the same wherever its folder stands."""
 
     clips: int
     digest: str
@@ -26,7 +26,7 @@ class ListSummary:
         return cls(len(clip_list.clips), digest_of_clips(clip_list))
 
     def change_from(self, then: ListSummary, split: str) -> str:
-        """In words, that this is another list than the run had."""
+        """The start of a message: this list is not the one that the run had."""
         return (
             f"the {split} list is not what the run was started with ({self.clips} clips, and "
             f"{then.clips} then)"

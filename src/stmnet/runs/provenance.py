@@ -59,7 +59,7 @@ def describe_run(
 def commit_of(folder: Path) -> str | None:
     """The commit that is checked out in `folder`, with a + where files differ from it.
 
-    None where it is no checkout, or there is no git to ask.
+    None where it is not a checkout, or git is not installed.
     """
     if not (folder / ".git").exists():
         return None
@@ -101,5 +101,5 @@ def write_run(folder: Path, described: dict[str, Any]) -> None:
     """Write it beside the weights."""
     with atomic_write(folder / RUN) as unfinished:
         text = json.dumps(described, indent=2, ensure_ascii=False)
-        # Bytes of a name that are no UTF-8 become what JSON escapes them to.
+        # Bytes of a name that are not UTF-8 become what JSON escapes them to.
         unfinished.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

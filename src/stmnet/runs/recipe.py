@@ -309,7 +309,7 @@ def _dataclass_keys(recipe: Any, prefix: str = "") -> Iterator[str]:
 def _keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in content.items():
         name = f"{prefix}{key}"
-        # What `model.options` holds is the network's to check.
+        # What `model.options` holds is the network's to validate.
         if isinstance(value, dict) and name != "model.options":
             yield from _keys(value, f"{name}.")
         else:

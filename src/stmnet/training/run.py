@@ -42,7 +42,7 @@ def train(recipe: Recipe, *, resume: bool = False, on_progress: OnProgress | Non
     It holds the weights of the best validation epoch (model.safetensors), the best and the last
     checkpoints, history.jsonl, TensorBoard's logs, the recipe with its defaults written out, and
     run.json, which says what the run was made of. `resume` goes on from the newest checkpoint.
-    `on_progress` is told how far the run is, after every step and every epoch.
+    `on_progress` is called after every step and every epoch, with how far the run is.
 
     Each rank calls this; rank zero writes the files, logs and calls `on_progress`.
 

@@ -16,7 +16,7 @@ class RunningMeans:
 
     # torchmetrics' MeanMetric is not this: its sum grows in float32 (over 20,000 steps three times
     # as far from the exact mean), its state is in no checkpoint, and each value of the objective
-    # would need one of its own, with its device, its synchronization and its check for NaN set.
+    # would need one of its own, with its device, its synchronization and its handling of NaN set.
 
     def __init__(self) -> None:
         self.reset()

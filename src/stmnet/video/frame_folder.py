@@ -121,7 +121,7 @@ class FrameFolder:
 def _read_image(path: Path) -> bytes:
     """A file's bytes, if they are those of an image that is not too large. Raises `VideoError`."""
     if not is_file(path):  # a pipe would be waited for, a device read without an end
-        raise VideoError(f"{path}: no regular file. Extract its folder again.")
+        raise VideoError(f"{path}: not a regular file. Extract its folder again.")
     try:
         data = path.read_bytes()
         width, height = image_size(data)
@@ -139,7 +139,7 @@ def _unreadable(path: Path, error: Exception) -> VideoError:
 def _frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     """The images of a folder by their numbers; `modified_ns` makes a changed folder a new one.
 
-    Raises `VideoError` where two have one number: nobody knows which is the frame.
+    Raises `VideoError` where two have one number: either could be the frame.
     """
     names = [path.name for path in Path(folder).iterdir()]
     frames = [name for name in names if NUMBERED_IMAGE.fullmatch(name)]

@@ -215,7 +215,7 @@ def promised_seconds(container: InputContainer, stream: VideoStream) -> float:
 
 def falls_short(found: float, promised: float) -> bool:
     """Whether a file ends before its header promises."""
-    # Headers round, and last frames have no length of their own: a few per cent are no damage.
+    # Headers round, and last frames have no length of their own: a few per cent are not damage.
     return found < 0.95 * promised
 
 

@@ -38,11 +38,11 @@ UPRIGHT = Orientation()
 def orientation_of(frame: VideoFrame) -> Orientation:
     """By the frame's display matrix, to the nearest quarter turn; upright where it states none.
 
-    PyAV's own `VideoFrame.rotation` knows of no mirrors.
+    PyAV's own `VideoFrame.rotation` does not report mirroring.
     """
     try:
         # Not `frame.side_data`, which the frame keeps, and which keeps the frame: a circle.
-        side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub knows no frame
+        side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # missing in its stub
         matrix: Any = side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV has no name for some of it, as a JPEG's EXIF: the turn it tells
         return Orientation(round(frame.rotation / 90) % 4)

@@ -1,4 +1,4 @@
-"""Where the frames of a video file lie, told by its packets, without decoding.
+"""Where the frames of a video file lie, from its packets, without decoding.
 
 A group of pictures runs, in decoding order, from one key frame to before the next. Its packets give
 frames that follow each other in presentation order too, so a frame's number tells its group, and
@@ -87,7 +87,7 @@ class PacketIndex:
             self._next_packet = 0
         self.groups = self._read_table() if self.has_table else self._scan()
         self.num_frames = self.groups[-1].first_frame + self.groups[-1].num_frames
-        self._check_start()
+        self._refuse_orphans_at_start()
 
     def num_frames_before(self, num_bytes: int) -> int:
         """How many frames lie whole within the first `num_bytes` of a file that has a table."""
@@ -137,7 +137,7 @@ class PacketIndex:
         """Whether an MP4 has every packet of a group shown as soon as it is decoded."""
         return self._format == MP4 and all(packet.pts == packet.dts for packet in packets)
 
-    def _check_start(self) -> None:
+    def _refuse_orphans_at_start(self) -> None:
         """Frames shown before the first key frame refer to some that are not there.
 
         They come right after it, and decoders leave them out: all numbers would be shifted.

@@ -31,8 +31,8 @@ def shrink_folder(
 
     Images whose short side is longer than `short_side` are resized, in gray or RGB, 8 bits; JPEGs
     get `JPEG_QUALITY`. All other files are copied byte by byte, damaged images too: readers count
-    frames by their files. `on_damage` is told of those before `target` appears, and the result has
-    it.
+    frames by their files. `on_damage` is called with how many before `target` appears, and the
+    result has the same line.
 
     Raises `VideoError` if no image can be read or one file not even be opened, and `OSError` if
     `target` cannot be written.

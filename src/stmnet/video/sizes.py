@@ -15,7 +15,7 @@ MAX_SIDE = 16_384
 MAX_PIXELS = 2**26
 """Twice an 8K picture (7680 x 4320), which takes 192 MiB as RGB."""
 DECODER_MAX_PIXELS = MAX_PIXELS + 128 * MAX_SIDE
-"""What decoders are told: they count the lines' padding, of up to 128 pixels, as picture."""
+"""The limit for decoders, which count the lines' padding, of up to 128 pixels, as picture."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"

@@ -84,8 +84,8 @@ def transcode(
 
     All frames in their order at their times, upright, with square pixels, of even size, never
     enlarged, and no sound. The same source and shape give the same bytes. A source that is cut off
-    or damaged gives the frames that can be decoded: `on_damage` is told before `target` appears,
-    and the result says so.
+    or damaged gives the frames that can be decoded; `on_damage` is called before `target` appears,
+    and the result has the same line.
 
     Raises `VideoError` for a source without any frame or with pixels of an impossible shape, and
     `OSError` if `target` cannot be written.
