@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stmnet.cli.printing import show_notes
+from stmnet.cli.train import shown_progress
 from stmnet.data.view_plan import CENTER, ViewPlan
 from stmnet.datasets.clip_list import ClipList
 from stmnet.evaluation.scoring import Scoring, score_clips
@@ -146,7 +148,9 @@ def _finish(run: Run, work: Path, output: Path, test: Test) -> Outcome:
 
 def _train(run: Run, output: Path) -> None:
     recipe = load_recipe(ROOT / run.recipe, run.words(output))
-    train(recipe, resume=can_resume(output))
+    # The library prints nothing: lines and notes are the command line's.
+    with show_notes("stdout"), shown_progress() as on_progress:
+        train(recipe, resume=can_resume(output), on_progress=on_progress)
 
 
 def _torchrun(run: Run, output: Path) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +27,9 @@ from studies.tables import cell, class_mean, crossed_interval, difference, each_
 from stmnet.datasets.class_folders import ListedPart
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
+from stmnet.runs.history import EpochRecord
+from stmnet.runs.recipe import Recipe
+from stmnet.training.progress import OnProgress, TrainingProgress
 
 NORMAL_95 = 1.959964
 
@@ -439,3 +445,20 @@ def test_clips_are_turned_around_in_time_only() -> None:
     turned = InReverse()(clips)
     for frame in range(4):
         assert torch.equal(turned[:, frame], clips[:, 3 - frame])
+
+
+def test_the_log_of_a_run_has_its_notes_and_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(recipe: Recipe, *, resume: bool, on_progress: OnProgress) -> None:
+        logging.getLogger("stmnet.training.run").info("a note")
+        record = EpochRecord(0, 2.5, 0.25, 2.25, 0.5, seconds=3.0)
+        on_progress(TrainingProgress(1, 1, step=1, num_steps=1, record=record))
+
+    monkeypatch.setattr(runs, "train", train)
+    with redirect_stdout(io.StringIO()) as log:
+        runs._train(Run("stm", "recipes/motion_stm.yaml", (), 0), tmp_path)
+    assert log.getvalue().splitlines() == [
+        "a note",
+        "epoch 1/1  loss 2.500  top-1 25.0%  validation loss 2.250  top-1 50.0%  3 s",
+    ]
