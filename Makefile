@@ -9,7 +9,7 @@ UNCOMPILED := /(tests?|_inductor|_internal|networkx|mypyc?)/
 
 .PHONY: demo test lint docs weights clean
 
-demo: $(INSTALLED)  ## See STM read motion where a network without time cannot.
+demo: $(INSTALLED)  ## Train STM and TSN on a set that only motion can solve, and compare them.
 	$(BIN)/stmnet demo
 
 test: $(INSTALLED) lint  ## Style, types, then every test.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whether there are any, and those that come with stmnet."""
+"""Atomic writes, whether a file or a folder is there, and the files that come with stmnet."""
 
 from __future__ import annotations
 

@@ -473,7 +473,10 @@ def test_bench_prints_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) 
     [
         ("bench stm_resnet5", "Did you mean 'stm_resnet50'?"),
         ("bench tsn_resnet18 --threads 100000", "threads is 100000. Give at most 1024."),
-        ("bench tsn_resnet18 --device cuda", "no CUDA device is here. Measure on the CPU"),
+        (
+            "bench tsn_resnet18 --device cuda",
+            "device cuda: CUDA is not available on this machine. Give cpu.",
+        ),
     ],
 )
 def test_what_bench_cannot_measure_is_said_in_one_line(

@@ -271,7 +271,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ("ucf110 --root IN --out OUT", "unknown data set 'ucf110'. Known: "),
-        ("ucf101 --out OUT", "ucf101: only the motion set is made from nothing"),
+        ("ucf101 --out OUT", "ucf101: only the motion set can be generated"),
         ("ucf101 --root NONE --out OUT", "no such folder. Set root"),
         ("ucf101 --root EMPTY --out OUT", "no video ("),
         ("ucf101 --root IN --out IN", "Choose a folder beside it"),
@@ -440,7 +440,7 @@ def test_a_dry_run_tells_the_size_and_writes_nothing(
     )
     assert (code, err) == (0, "")
     assert "to make     8 of 8 videos" in said
-    assert "judged by 6 of them" in said
+    assert "estimated from 6 of them" in said
     assert not out.exists()
     summary = prepare("folder", root, out, shape=SHAPE, processes=2)
     # All eight are samples here; what cannot be read is taken to be like the others.

@@ -243,7 +243,7 @@ def test_one_run_gives_a_table_of_classes_and_pairs(
         ),
         ("--scores {first}", "is a folder. Give the name of a file."),
         ("{second} --scores kept", "scores kept: one file for 2 checkpoints."),
-        ("--device cuda", "device cuda: no CUDA device is here. Give cpu."),
+        ("--device cuda", "device cuda: CUDA is not available on this machine. Give cpu."),
     ],
 )
 def test_what_cannot_be_tested_is_said_in_one_line(

@@ -171,7 +171,7 @@ def test_its_optimizer_is_that_of_section_4_2(path: Path) -> None:
         training_loader=TenSteps(),
         max_unreadable=0,
         seed=0,
-        described={},
+        description={},
     )
     configured = module.configure_optimizers()
     # All parameters alike: the paper states no policies.

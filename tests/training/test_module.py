@@ -73,7 +73,7 @@ def test_training_sees_the_drawn_colors_and_validation_does_not() -> None:
         training_loader=None,  # type: ignore[arg-type]
         max_unreadable=0,
         seed=0,
-        described={},
+        description={},
     )
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 2, 3, 4, 4), generator=generator, dtype=torch.uint8)
@@ -106,7 +106,7 @@ def small_module(num_views: int, objective: ClassificationObjective) -> ActionMo
         training_loader=loader,  # type: ignore[arg-type]
         max_unreadable=0,
         seed=0,
-        described={},
+        description={},
     )
 
 

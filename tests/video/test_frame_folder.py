@@ -160,7 +160,9 @@ def test_a_gif_among_frames_is_their_preview(tmp_path: Path) -> None:
 def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
     for read in (probe, lambda path: read_frames(path, [0])):
-        with pytest.raises(VideoError, match=r"a\.mp4: a pipe or a device\. Save the video as a"):
+        with pytest.raises(
+            VideoError, match=r"a\.mp4: is a pipe or a device\. Save the video as a"
+        ):
             read(tmp_path / "a.mp4")
 
 

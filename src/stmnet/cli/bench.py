@@ -1,4 +1,4 @@
-"""`stmnet bench`: how fast networks are beside each other."""
+"""`stmnet bench`: the speeds of networks, compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "bench",
         run,
-        "Measure how fast networks are beside each other.",
+        "Compare the speed of networks.",
         examples=(
             "stmnet bench stm_resnet18 tsn_resnet18 --size 112 --rounds 3",
             "stmnet bench tsn_resnet18 --size 112 --rounds 3 --optimized --threads 1 --json",

@@ -114,7 +114,7 @@ def render_report(report: CheckReport) -> RenderableType:
     if len(report.splits) > 1:
         listed = sum(split.num_listed for split in report.splits)
         present = sum(split.num_present for split in report.splits)
-        table.add_row("in all", _count(report.published), _count(listed), _count(present))
+        table.add_row("total", _count(report.published), _count(listed), _count(present))
     return Group(table, *(Text(printable(line)) for line in _details(report)))
 
 

@@ -1,4 +1,4 @@
-"""`stmnet demo`: what STM reads in motion, and a network without time cannot."""
+"""`stmnet demo`: STM and TSN, trained on a set that only motion can solve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "demo",
         run,
-        "See STM read motion where a network without time cannot.",
+        "Train STM and TSN on a set that only motion can solve, and compare them.",
         examples=("stmnet demo", "stmnet demo --out /tmp/demo --seed 1"),
         notes=(
             "Predicts the sample clips, generates the motion set, trains STM and TSN on it, tests\n"

@@ -199,8 +199,8 @@ def _render_progress(progress: Sequence[ShardProgress], shard: Shard) -> Rendera
     for each in progress:
         table.add_row(escaped(str(each.checkpoint)), f"{each.num_clips:,}", f"{each.num_scored:,}")
     note = (
-        f"Part {shard} is done. Whoever ends last shows the accuracies, as does this without "
-        "--shard."
+        f"Part {shard} is done. The part that ends last shows the accuracies; so does the same "
+        "command without --shard."
     )
     return Group(table, Text(note))
 

@@ -1,4 +1,4 @@
-"""`stmnet generate`: data sets that are made from nothing."""
+"""`stmnet generate`: data sets that stmnet makes itself."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def format_estimate(found: Estimate, out: Path) -> list[str]:
         f"to make     {found.num_videos - found.num_kept:,} of {found.num_videos:,} videos, "
         f"{format_bytes(found.bytes_in)} now",
         f"will take   about {format_bytes(found.bytes_out)} and {format_seconds(found.seconds)}, "
-        f"judged by {found.num_samples} of them",
+        f"estimated from {found.num_samples} of them",
         f"free        {format_bytes(found.bytes_free)} at {out}",
     ]
 
@@ -165,7 +165,7 @@ def prepare_motion(arguments: argparse.Namespace) -> int:
     """`stmnet prepare motion --out DIR`: the words of version 0.1 for `stmnet generate`."""
     if arguments.dataset != "motion":
         raise DatasetError(
-            f"{arguments.dataset}: only the motion set is made from nothing. "
+            f"{arguments.dataset}: only the motion set can be generated. "
             "Give the folder of this one with --root."
         )
     given = {

@@ -66,7 +66,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is still to do and what it will take, judged by `num_samples` of the videos."""
+    """What is still to do and what it will take, estimated from `num_samples` of the videos."""
 
     num_videos: int
     num_kept: int

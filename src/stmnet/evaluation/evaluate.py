@@ -234,7 +234,7 @@ def _scoring(options: EvaluationOptions, sampling: Sampling, device: torch.devic
 def _device(name: str | None) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if name == "cuda" and not has_gpu:
-        raise StmnetError("device cuda: no CUDA device is here. Give cpu.")
+        raise StmnetError("device cuda: CUDA is not available on this machine. Give cpu.")
     return torch.device(name or ("cuda" if has_gpu else "cpu"))
 
 

@@ -1,4 +1,4 @@
-"""How fast networks are beside each other, on one machine in one run."""
+"""The speeds of networks, compared on one machine in one run."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def speed_of(
 def validate(models: Sequence[BenchedModel], mode: Mode, workload: Workload, rounds: int) -> None:
     """Raise `StmnetError` where this cannot be measured."""
     if mode.device == "cuda" and not torch.cuda.is_available():
-        raise StmnetError("device cuda: no CUDA device is here. Measure on the CPU: device cpu.")
+        raise StmnetError("device cuda: CUDA is not available on this machine. Give cpu.")
     numbers = {"rounds": rounds, **asdict(workload)}
     numbers["frames"] = min(model.frames for model in models)
     for name, number in numbers.items():

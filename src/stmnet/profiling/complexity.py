@@ -72,7 +72,7 @@ def measure(
 ) -> Complexity:
     """The cost of the network `name`, as `build_model` takes it, for a clip of `size` x `size`.
 
-    Raises `UnknownModelError` for an unknown name or option.
+    Raises `UnknownModelError` for an unknown name or option, and `StmnetError` for sizes below 1.
     """
     for what, value in {"num_classes": num_classes, "num_frames": num_frames, "size": size}.items():
         if value < 1:

@@ -86,9 +86,9 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if {"data", "sessions"} <= described.keys():
-            return described
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {"data", "sessions"} <= description.keys():
+            return description
     except (AttributeError, ValueError):
         pass
     raise CheckpointError(
@@ -97,9 +97,9 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     )
 
 
-def write_run(folder: Path, described: dict[str, Any]) -> None:
+def write_run(folder: Path, description: dict[str, Any]) -> None:
     """Write it beside the weights."""
     with atomic_write(folder / RUN) as unfinished:
-        text = json.dumps(described, indent=2, ensure_ascii=False)
+        text = json.dumps(description, indent=2, ensure_ascii=False)
         # Bytes of a name that are not UTF-8 become what JSON escapes them to.
         unfinished.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

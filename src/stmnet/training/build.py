@@ -79,7 +79,7 @@ def make_cache(recipe: Recipe, num_clips: int) -> FrameCache | None:
 def make_module(
     recipe: Recipe,
     clip_list: ClipList,
-    described: dict[str, Any],
+    description: dict[str, Any],
     *,
     process: ProcessRank,
     cache: FrameCache | None = None,
@@ -119,7 +119,7 @@ def make_module(
         training_loader=training_loader,
         max_unreadable=recipe.data.max_unreadable,
         seed=recipe.seed,
-        described=described,
+        description=description,
     )
 
 

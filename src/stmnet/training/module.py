@@ -44,7 +44,7 @@ def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
 class ActionModule(LightningModule):
     """Trains `network` by an objective.
 
-    The config travels in every checkpoint, and what is `described` of the run.
+    The config travels in every checkpoint, and so does the run's `description`.
 
     Of two views a clip (Twins Training) the network sees one batch of twice the size, and the
     objective compares its halves; of one view this is plain training.
@@ -61,7 +61,7 @@ class ActionModule(LightningModule):
         training_loader: TrainingLoader,
         max_unreadable: int,
         seed: int,
-        described: dict[str, Any],
+        description: dict[str, Any],
     ) -> None:
         super().__init__()
         self.network = network
@@ -79,7 +79,7 @@ class ActionModule(LightningModule):
         self.training_means = RunningMeans()
         self.validation_means = RunningMeans()
         self.seed = seed
-        self.described = described
+        self.description = description
 
     def forward(self, clips: Tensor, colors: Tensor | None = None) -> Tensor:
         """(N, T, 3, H, W) uint8, in training with the `colors` of the batch -> logits (N, K)."""
@@ -199,7 +199,7 @@ class ActionModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[METADATA_KEY] = self.config.to_dict()
-        checkpoint["run"] = self.described
+        checkpoint["run"] = self.description
         checkpoint["training_loader"] = self.training_loader.state_dict()
         checkpoint["training_means"] = self.training_means.state_dict()
         checkpoint["unreadable"] = self.unreadable

@@ -68,7 +68,7 @@ def open_video(
     try:
         mode = path.stat().st_mode
         if not (S_ISREG(mode) or S_ISDIR(mode)):  # it would be waited for
-            raise VideoError(f"{path}: a pipe or a device. Save the video as a file.")
+            raise VideoError(f"{path}: is a pipe or a device. Save the video as a file.")
         with path.open("rb", buffering=0) as file:
             head = file.read(12)
     except (OSError, ValueError) as e:  # a zero byte in a name is a ValueError
