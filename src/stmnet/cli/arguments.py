@@ -10,7 +10,7 @@ from typing import TypeAlias
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DTYPES = ("float32", "fast")
-DTYPE_HELP = "fast: bfloat16 or float16 where the machine is good at it (default float32)"
+DTYPE_HELP = "fast: bfloat16 or float16 where the machine has instructions for it (default float32)"
 
 
 def add_verb(

@@ -31,25 +31,46 @@ def add_parser(verbs: Verbs) -> None:
         notes="Every network runs once a round; a ratio is the median of the rounds' own ratios, "
         "with the\n10th and the 90th percentile.",
     )
-    verb.add_argument("models", nargs="+", metavar="MODEL", help="names; ratios are to the first")
     verb.add_argument(
-        "--batch", type=positive_int, default=1, metavar="N", help="clips (default 1)"
+        "models", nargs="+", metavar="MODEL", help="names of networks; ratios are to the first"
     )
     verb.add_argument(
-        "--frames", type=positive_int, default=8, metavar="T", help="of a clip (default 8)"
+        "--batch", type=positive_int, default=1, metavar="N", help="clips in a batch (default 1)"
     )
     verb.add_argument(
-        "--size", type=positive_int, default=224, metavar="PIXELS", help="default 224"
+        "--frames", type=positive_int, default=8, metavar="T", help="frames of a clip (default 8)"
     )
     verb.add_argument(
-        "--num-classes", type=positive_int, default=174, metavar="K", help="default 174"
+        "--size",
+        type=positive_int,
+        default=224,
+        metavar="PIXELS",
+        help="height and width of a frame (default 224)",
     )
-    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    verb.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    verb.add_argument("--compiled", action="store_true", help="with torch.compile (a minute each)")
-    verb.add_argument("--optimized", action="store_true", help="by stmnet.optimize")
-    verb.add_argument("--rounds", type=positive_int, default=10, metavar="N", help="default 10")
-    verb.add_argument("--threads", type=positive_int, metavar="N", help="default: torch's own")
+    verb.add_argument(
+        "--num-classes",
+        type=positive_int,
+        default=174,
+        metavar="K",
+        help="number of classes (default 174)",
+    )
+    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default cpu")
+    verb.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="of weights and clips (default float32)",
+    )
+    verb.add_argument(
+        "--compiled", action="store_true", help="use torch.compile (up to a minute each)"
+    )
+    verb.add_argument("--optimized", action="store_true", help="use stmnet.optimize")
+    verb.add_argument(
+        "--rounds", type=positive_int, default=10, metavar="N", help="rounds (default 10)"
+    )
+    verb.add_argument(
+        "--threads", type=positive_int, metavar="N", help="CPU threads (default: torch's own)"
+    )
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 

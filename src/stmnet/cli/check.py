@@ -43,21 +43,31 @@ def add_parser(verbs: Verbs) -> None:
     )
     verb.add_argument("dataset", help="motion, something_v2, kinetics400, folder, ...")
     verb.add_argument(
-        "--root", type=path, required=True, metavar="DIR", help="the data set's folder"
+        "--root", type=path, required=True, metavar="DIR", help="folder of the data set"
     )
-    verb.add_argument("--split", nargs="+", help="default: all that are published")
+    verb.add_argument(
+        "--split", nargs="+", help="splits to check (default: all that are published)"
+    )
     verb.add_argument("--decode", action="store_true", help="decode every frame (slow)")
     verb.add_argument(
         "--num-frames",
         type=positive_int,
         default=8,
         metavar="T",
-        help="fewer are too short (default 8)",
+        help="clips of fewer frames are too short (default 8)",
     )
     verb.add_argument(
-        "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
+        "--processes",
+        type=positive_int,
+        metavar="N",
+        help="worker processes (default: one for each CPU)",
     )
-    verb.add_argument("--exclusions", type=path, metavar="FILE", help="write what to leave out")
+    verb.add_argument(
+        "--exclusions",
+        type=path,
+        metavar="FILE",
+        help="write the list of faulty clips, for data.exclude",
+    )
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -39,14 +39,29 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     verb.add_argument("model", nargs="?", metavar="MODEL", help="a name, as stm_resnet50")
-    verb.add_argument("--table", type=int, choices=(4, 10), help="the paper's, beside our counts")
-    verb.add_argument("--num-classes", type=positive_int, metavar="K", help="default 174")
-    verb.add_argument("--frames", type=positive_int, metavar="T", help="of a clip (default 8)")
     verb.add_argument(
-        "--size", type=positive_int, metavar="PIXELS", help="of a frame (default 224)"
+        "--table",
+        type=int,
+        choices=(4, 10),
+        help="a table of the paper, beside what is counted here",
     )
     verb.add_argument(
-        "--option", action="append", metavar="NAME=VALUE", help="of the network, as modules=cstm"
+        "--num-classes", type=positive_int, metavar="K", help="number of classes (default 174)"
+    )
+    verb.add_argument(
+        "--frames", type=positive_int, metavar="T", help="frames of a clip (default 8)"
+    )
+    verb.add_argument(
+        "--size",
+        type=positive_int,
+        metavar="PIXELS",
+        help="height and width of a frame (default 224)",
+    )
+    verb.add_argument(
+        "--option",
+        action="append",
+        metavar="NAME=VALUE",
+        help="option of the network, as modules=cstm",
     )
     verb.add_argument(
         "--modules",
@@ -54,7 +69,7 @@ def add_parser(verbs: Verbs) -> None:
         nargs="?",
         const=2,
         metavar="DEPTH",
-        help="its parts down to DEPTH: 1 is the stages, 2 the blocks (default 2)",
+        help="cost of its parts down to DEPTH: 1 is the stages, 2 the blocks (default 2)",
     )
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -31,9 +31,19 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     verb.add_argument(
-        "--out", type=path, default=Path("demo"), metavar="DIR", help="default: the folder demo"
+        "--out",
+        type=path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder to write (default: demo)",
     )
-    verb.add_argument("--seed", type=seed_int, default=0, metavar="N", help="of data and trainings")
+    verb.add_argument(
+        "--seed",
+        type=seed_int,
+        default=0,
+        metavar="N",
+        help="seed of the data and the trainings (default 0)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

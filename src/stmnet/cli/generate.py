@@ -26,8 +26,10 @@ def add_parser(verbs: Verbs) -> None:
         ),
     )
     verb.add_argument("dataset", choices=("motion",), help="the data set")
-    verb.add_argument("--out", type=path, required=True, metavar="DIR", help="the folder to write")
-    verb.add_argument("--seed", type=seed_int, default=0, metavar="N", help="default 0")
+    verb.add_argument("--out", type=path, required=True, metavar="DIR", help="folder to write")
+    verb.add_argument(
+        "--seed", type=seed_int, default=0, metavar="N", help="seed of the clips (default 0)"
+    )
     for split, num_clips in (("train", 180), ("validation", 10), ("test", 50)):
         verb.add_argument(
             f"--{split}",
@@ -36,7 +38,10 @@ def add_parser(verbs: Verbs) -> None:
             help=f"{split} clips of each class (default {num_clips})",
         )
     verb.add_argument(
-        "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
+        "--processes",
+        type=positive_int,
+        metavar="N",
+        help="worker processes (default: one for each CPU)",
     )
 
 

@@ -41,7 +41,11 @@ def add_parser(verbs: Verbs) -> None:
         "--model", default="motion", help="motion (default), a file of weights, or a run's folder"
     )
     verb.add_argument(
-        "--top", type=positive_int, default=3, metavar="K", help="labels to show (default 3)"
+        "--top",
+        type=positive_int,
+        default=3,
+        metavar="K",
+        help="number of labels to show (default 3)",
     )
     verb.add_argument("--dtype", choices=DTYPES, default="float32", help=DTYPE_HELP)
     verb.add_argument("--json", action="store_true", help="print one JSON object")

@@ -31,16 +31,24 @@ def add_parser(verbs: Verbs) -> None:
         "unreadable.txt.",
     )
     verb.add_argument("dataset", help="a name, as something_v2")
-    verb.add_argument("--root", type=path, help="the data set's folder, which stays as it is")
-    verb.add_argument("--out", type=path, required=True, help="the folder to write")
-    verb.add_argument("--short-side", type=int, metavar="PIXELS", help="default 256")
+    verb.add_argument("--root", type=path, help="folder of the data set, which is not changed")
+    verb.add_argument("--out", type=path, required=True, help="folder of the copy")
     verb.add_argument(
-        "--key-frame-interval", type=positive_int, metavar="N", help="default: 6, in WebM 16"
+        "--short-side", type=int, metavar="PIXELS", help="of the copy's frames (default 256)"
     )
     verb.add_argument(
-        "--processes", type=positive_int, metavar="N", help="default: one for each CPU"
+        "--key-frame-interval",
+        type=positive_int,
+        metavar="N",
+        help="frames from key frame to key frame (default 6, in WebM 16)",
     )
-    verb.add_argument("--dry-run", action="store_true", help="only say what it will take")
+    verb.add_argument(
+        "--processes",
+        type=positive_int,
+        metavar="N",
+        help="worker processes (default: one for each CPU)",
+    )
+    verb.add_argument("--dry-run", action="store_true", help="only estimate disk space and time")
     # The words of version 0.1 for `stmnet generate motion`.
     verb.add_argument("--seed", type=seed_int, default=0, help=argparse.SUPPRESS)
     for split in ("--train", "--validation", "--test"):

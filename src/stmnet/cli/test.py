@@ -45,21 +45,24 @@ def add_parser(verbs: Verbs) -> None:
         help="center, 30 (the paper's ten random clips x three crops) or CLIPSxCROPS, as 10x1 "
         "(default center)",
     )
-    verb.add_argument("--seed", type=seed_int, metavar="N", help="of random clips (default 0)")
-    verb.add_argument("--dataset", metavar="NAME", help="default: the one of the run's recipe")
-    verb.add_argument("--root", metavar="DIR", help="the data set's folder; default: the recipe's")
-    verb.add_argument("--split", help="default: test")
+    verb.add_argument("--seed", type=seed_int, metavar="N", help="seed of random clips (default 0)")
+    verb.add_argument(
+        "--dataset", metavar="NAME", help="data set (default: that of the run's recipe)"
+    )
+    verb.add_argument("--root", metavar="DIR", help="its folder (default: the recipe's)")
+    verb.add_argument("--split", help="split to test on (default: test)")
     verb.add_argument(
         "--report",
         type=path,
         metavar="FILE",
-        help="default: report.html in the run's folder, report-NAME.html of a checkpoint in it",
+        help="page to write (default: report.html in the run's folder, report-NAME.html for a "
+        "checkpoint NAME in it)",
     )
     verb.add_argument(
         "--scores",
         type=path,
         metavar="FILE",
-        help="where the views' scores are kept; default: in the run's folder",
+        help="file of the views' scores (default: in the run's folder)",
     )
     verb.add_argument(
         "--shard", metavar="K/N", help="score only part K of N, which share one file of scores"
@@ -68,7 +71,7 @@ def add_parser(verbs: Verbs) -> None:
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="views at a time (default 16)",
+        help="views computed at a time (default 16)",
     )
     verb.add_argument(
         "--num-workers",
@@ -76,7 +79,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="N",
         help="processes that read videos (default 2, with a GPU up to 8)",
     )
-    verb.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    verb.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if it is available")
     verb.add_argument("--dtype", choices=DTYPES, help=DTYPE_HELP)
     verb.add_argument("--json", action="store_true", help="print one JSON object")
 
