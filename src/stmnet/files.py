@@ -31,6 +31,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
+def atomic_write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a text as UTF-8; `errors` is as of `str.encode`. Raises `OSError` as `replaceable`."""
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors=errors)
+
+
 def replaceable(path: Path) -> Path:
     """The file that is replaced where `path` is written: `path`, or what it names as a link.
 

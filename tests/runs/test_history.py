@@ -28,7 +28,7 @@ def test_a_log_that_cannot_be_written_is_left_as_it_was(
     append_history(path, RECORD)
     whole = path.read_bytes()
 
-    def half_a_line(unfinished: Path, text: str, encoding: str) -> None:
+    def half_a_line(unfinished: Path, text: str, encoding: str, errors: str) -> None:
         unfinished.write_bytes(text.encode(encoding)[:-20])
         raise OSError(28, os.strerror(28))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stmnet.datasets.exclusions import name_as_read, name_as_written, printable
 from stmnet.errors import DatasetError
-from stmnet.files import atomic_write
+from stmnet.files import atomic_write, atomic_write_text
 from stmnet.locks import LOCK
 from stmnet.video.codings import CODINGS
 from stmnet.video.shrink import IMAGE_SUFFIXES
@@ -112,7 +112,7 @@ def claim(out: Path, dataset: str, shape: Shape, *, only_look: bool = False) -> 
                 "Delete that folder or choose another."
             )
         if not only_look:
-            _write_text(path, json.dumps(settings, indent=1) + "\n")
+            atomic_write_text(path, json.dumps(settings, indent=1) + "\n")
         return
     found = _read_settings(path)
     differing = [name for name in settings if found.get(name) != settings[name]]
@@ -193,7 +193,7 @@ def write_unreadable(out: Path, unreadable: dict[Path, str]) -> dict[Path, str]:
                 noted[Path(name)] = reason
     everything = dict(sorted((noted | unreadable).items()))
     if everything:
-        _write_text(path, "".join(_line(name, reason) for name, reason in everything.items()))
+        atomic_write_text(path, "".join(_line(name, reason) for name, reason in everything.items()))
     else:
         path.unlink(missing_ok=True)
     return everything
@@ -201,8 +201,3 @@ def write_unreadable(out: Path, unreadable: dict[Path, str]) -> dict[Path, str]:
 
 def _line(name: Path, reason: str) -> str:
     return printable(f"{name_as_written(name.as_posix())}\t{' '.join(reason.split())}\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")

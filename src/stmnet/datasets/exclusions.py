@@ -16,7 +16,7 @@ from pathlib import Path
 from stmnet.datasets.clip_list import Clip, ClipList
 from stmnet.datasets.lists import numbered_lines, read_text
 from stmnet.errors import DatasetError
-from stmnet.files import atomic_write, is_folder, replaceable
+from stmnet.files import atomic_write_text, is_folder, replaceable
 
 Part = tuple[Path, int, int | None]
 
@@ -36,8 +36,7 @@ def write_exclusions(path: Path, root: Path, reasons: Iterable[tuple[Clip, str]]
         lines.append(f"{line}\n")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(printable("".join(lines)), encoding="utf-8")
+        atomic_write_text(path, printable("".join(lines)))
     except OSError as e:
         raise _cannot_write(path, e) from e
 

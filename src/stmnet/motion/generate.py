@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from stmnet.errors import DatasetError
-from stmnet.files import atomic_write
+from stmnet.files import atomic_write_text
 from stmnet.motion.classes import LABEL_NAMES
 from stmnet.motion.clips import FPS, cannot_write, draw_clip, write_video
 
@@ -47,7 +47,7 @@ SETTINGS_FILE = "motion.json"
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ClipJob:
     """One clip to make. `clip_seed` decides what it shows and is no other clip's."""
 
     video_id: int
@@ -97,8 +97,8 @@ def generate(
             if on_clip is not None:
                 on_clip(len(records), len(jobs))
         for name, text in _lists(records).items():
-            _write_text(root / name, text)
-        _write_text(root / SETTINGS_FILE, json.dumps(settings))
+            atomic_write_text(root / name, text)
+        atomic_write_text(root / SETTINGS_FILE, json.dumps(settings))
     except OSError as e:
         raise cannot_write(Path(e.filename or root), e) from e
 
@@ -135,7 +135,7 @@ def _format_settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def _plan(videos: Path, seed: int, sizes: SplitSizes) -> list[_Job]:
+def _plan(videos: Path, seed: int, sizes: SplitSizes) -> list[_ClipJob]:
     """One job a clip, with ids and in an order that tell nothing of the label."""
     # A stream of its own: the clips of split 0, 1 and 2 are drawn from [seed, split, index].
     rng = np.random.default_rng([seed, len(SPLITS)])
@@ -147,11 +147,11 @@ def _plan(videos: Path, seed: int, sizes: SplitSizes) -> list[_Job]:
         labels = rng.permutation(np.repeat(np.arange(num_classes), per_class[split]))
         for index, label in enumerate(labels):
             clip_seed = (seed, split_number, index)
-            jobs.append(_Job(int(next(ids)), split, int(label), clip_seed, videos))
+            jobs.append(_ClipJob(int(next(ids)), split, int(label), clip_seed, videos))
     return jobs
 
 
-def _make_all(jobs: Sequence[_Job], processes: int) -> Iterator[_Record]:
+def _make_all(jobs: Sequence[_ClipJob], processes: int) -> Iterator[_Record]:
     """The records in the order of the jobs."""
     if processes == 1:
         yield from map(_make, jobs)
@@ -162,7 +162,7 @@ def _make_all(jobs: Sequence[_Job], processes: int) -> Iterator[_Record]:
         yield from pool.map(_make, jobs, chunksize=16)
 
 
-def _make(job: _Job) -> _Record:
+def _make(job: _ClipJob) -> _Record:
     clip = draw_clip(job.label, seed=job.clip_seed)
     write_video(job.videos / f"{job.video_id}.mp4", clip.frames, fps=FPS)
     return _Record(job.video_id, job.split, job.label, clip.placeholders)
@@ -201,8 +201,3 @@ def _entry(record: _Record) -> dict[str, Any]:
 
 def _as_json(content: object) -> str:
     return json.dumps(content, indent=1)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from stmnet.errors import StmnetError
-from stmnet.files import atomic_write
+from stmnet.files import atomic_write_text
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def append_history(path: Path, record: EpochRecord) -> None:
     try:
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         # Not by appending: a full disk would leave half a line, to which the next one is added.
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(before + json.dumps(asdict(record)) + "\n", encoding="utf-8")
+        atomic_write_text(path, before + json.dumps(asdict(record)) + "\n")
     except OSError as e:
         raise StmnetError(
             f"{path}: cannot be written ({e.strerror}). Make room there, and go on with "

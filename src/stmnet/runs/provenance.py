@@ -12,7 +12,7 @@ from typing import Any
 
 from stmnet.datasets.clip_list import ClipList
 from stmnet.errors import CheckpointError, DatasetError
-from stmnet.files import atomic_write
+from stmnet.files import atomic_write_text
 from stmnet.runs.list_summary import ListSummary
 from stmnet.runs.recipe import Recipe
 from stmnet.runs.run_files import RUN
@@ -99,7 +99,6 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 
 def write_run(folder: Path, description: dict[str, Any]) -> None:
     """Write it beside the weights."""
-    with atomic_write(folder / RUN) as unfinished:
-        text = json.dumps(description, indent=2, ensure_ascii=False)
-        # Bytes of a name that are not UTF-8 become what JSON escapes them to.
-        unfinished.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    text = json.dumps(description, indent=2, ensure_ascii=False)
+    # Bytes of a name that are not UTF-8 become what JSON escapes them to.
+    atomic_write_text(folder / RUN, text + "\n", errors="backslashreplace")

@@ -15,7 +15,7 @@ from stmnet.data.clip_datasets import Sample
 from stmnet.data.loaders import end_workers
 from stmnet.data.samplers import ProcessRank
 from stmnet.errors import CheckpointError
-from stmnet.files import atomic_write
+from stmnet.files import atomic_write_text
 from stmnet.models.weight_files import RUN_WEIGHTS
 from stmnet.profiling.machine import describe_machine
 from stmnet.recognizer import load
@@ -138,8 +138,7 @@ def fit(run: Run, resumption: Resumption | None) -> None:
 def save_description(output: Path, recipe: Recipe, description: dict[str, Any]) -> None:
     """Write the recipe and what the run is made of into its folder."""
     try:
-        with atomic_write(output / RECIPE) as unfinished:
-            unfinished.write_text(recipe.to_yaml(), encoding="utf-8")
+        atomic_write_text(output / RECIPE, recipe.to_yaml())
         write_run(output, description)
     except OSError as e:
         raise cannot_write(output, e) from e

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from stmnet.errors import TruncatedVideoError, VideoError, in_one_line
 from stmnet.files import is_file
-from stmnet.video.info import VideoInfo
 from stmnet.video.sizes import image_size, require_size
+from stmnet.video.video_info import VideoInfo
 from stmnet.video.video_paths import NUMBERED_IMAGE, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:

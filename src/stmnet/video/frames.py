@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from stmnet.files import is_folder
 from stmnet.video.frame_folder import FrameFolder
-from stmnet.video.info import VideoInfo
 from stmnet.video.reader import VideoFile
+from stmnet.video.video_info import VideoInfo
 
 if TYPE_CHECKING:
     from torch import Tensor

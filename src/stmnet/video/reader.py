@@ -30,7 +30,6 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from stmnet.errors import TruncatedVideoError, VideoError
-from stmnet.video.info import VideoInfo
 from stmnet.video.opening import (
     StreamEnds,
     decode,
@@ -44,6 +43,7 @@ from stmnet.video.orientation import UPRIGHT, Orientation, orientation_of
 from stmnet.video.packets import PacketIndex, UnsureOrderError, time_of
 from stmnet.video.rgb import RgbImages
 from stmnet.video.sizes import MAX_SIDE
+from stmnet.video.video_info import VideoInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
