@@ -1,3 +1,7 @@
+"""Accuracies, confusion and calibration against loops over clips; intervals of a mean."""
+
+from __future__ import annotations
+
 import math
 
 import pytest

@@ -1,3 +1,7 @@
+"""The report page: what it shows, in a browser too, and what it refuses."""
+
+from __future__ import annotations
+
 import base64
 import contextlib
 import importlib.util
