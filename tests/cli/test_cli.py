@@ -390,6 +390,19 @@ def test_a_full_disk_is_told_in_one_line(more: list[str | Path]) -> None:
     )
 
 
+def test_a_newline_in_the_name_of_an_output_breaks_no_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "clips"
+    for label in ("left", "right"):
+        (root / label).mkdir(parents=True)
+        shutil.copy(SAMPLES / f"moving_something_{label}.mp4", root / label)
+    code, out, _ = run(capsys, "prepare", "folder", "--root", root, "--out", tmp_path / "a\nb")
+    assert (code, out.splitlines()[0]) == (0, rf"data        {tmp_path}/a\nb")
+    _, _, err = run(capsys, "check", "folder", "--root", root, "--exclusions", tmp_path / "c\nd")
+    assert err.splitlines() == [rf"0 clips to leave out are in {tmp_path}/c\nd"]
+
+
 def test_a_newline_in_a_name_breaks_no_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

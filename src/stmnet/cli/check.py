@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb, path, positive_int
 from stmnet.cli.printing import print_json, print_table
+from stmnet.errors import escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.exclusions is not None:
         num_clips = report.write_exclusions(arguments.exclusions)
-        print(f"{num_clips} clips to leave out are in {arguments.exclusions}", file=sys.stderr)
+        path_shown = escaped(str(arguments.exclusions))
+        print(f"{num_clips} clips to leave out are in {path_shown}", file=sys.stderr)
     if arguments.json:
         print_json(report.to_json())
     else:

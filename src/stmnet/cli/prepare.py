@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb, path, positive_int, seed_int
 from stmnet.cli.printing import USER_ERROR, complain
-from stmnet.errors import DatasetError
+from stmnet.errors import DatasetError, escaped
 
 if TYPE_CHECKING:
     from stmnet.curation.prepare import Estimate, Summary
@@ -133,7 +133,7 @@ def format_summary(summary: Summary, out: Path) -> list[str]:
     from stmnet.datasets.exclusions import name_as_written
 
     lines = [
-        f"data        {out}",
+        f"data        {escaped(str(out))}",
         f"made now    {summary.num_done:,} of {summary.num_videos:,} videos, "
         f"{format_bytes(summary.bytes_in)} -> {format_bytes(summary.bytes_out)}",
         f"from before {summary.num_kept:,}",
@@ -156,7 +156,7 @@ def format_estimate(found: Estimate, out: Path) -> list[str]:
         f"{format_bytes(found.bytes_in)} now",
         f"will take   about {format_bytes(found.bytes_out)} and {format_seconds(found.seconds)}, "
         f"estimated from {found.num_samples} of them",
-        f"free        {format_bytes(found.bytes_free)} at {out}",
+        f"free        {format_bytes(found.bytes_free)} at {escaped(str(out))}",
     ]
 
 

@@ -12,7 +12,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 from stmnet.cli.arguments import Verbs, add_verb
-from stmnet.errors import StmnetError, Stopped
+from stmnet.errors import StmnetError, Stopped, escaped
 from stmnet.runs.packaged_recipes import list_recipes
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
             output = train(recipe, resume=arguments.resume, on_progress=on_progress)
         if not is_rank_zero():
             return 0
-        print(f"weights  {output / RUN_WEIGHTS}")
+        print(f"weights  {escaped(str(output / RUN_WEIGHTS))}")
         try:
-            print(f"report   {write_validation_report(output)}")
+            print(f"report   {escaped(str(write_validation_report(output)))}")
         except StmnetError as error:  # the weights are there, and worth more than their page
             print(f"warning: no report: {error}", file=sys.stderr)
     return 0
