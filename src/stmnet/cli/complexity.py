@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stmnet.cli.arguments import Verbs, add_verb, positive_int
 from stmnet.cli.printing import print_json, print_table
-from stmnet.errors import UnknownModelError
+from stmnet.errors import StmnetError, UnknownModelError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -89,7 +89,7 @@ def cost_of_network(arguments: argparse.Namespace) -> tuple[dict[str, Any], Rend
     if arguments.model is None:
         from stmnet.models.zoo import list_models
 
-        raise UnknownModelError(
+        raise StmnetError(
             f"MODEL is not given. Name a network or give --table 4 or 10. Known: "
             f"{', '.join(list_models())}."
         )
@@ -113,7 +113,7 @@ def compare_with_paper(arguments: argparse.Namespace) -> tuple[dict[str, Any], R
     """One of the paper's tables beside what is counted here, for programs and for people."""
     names = ("model", "num_classes", "frames", "size", "option", "modules")
     if given := [name for name in names if getattr(arguments, name) is not None]:
-        raise UnknownModelError(
+        raise StmnetError(
             f"--table {arguments.table} counts the paper's own networks and clips. "
             f"Leave out {', '.join(name.replace('_', '-') for name in given)}."
         )

@@ -17,7 +17,7 @@ def validate_recipe(recipe: Recipe) -> Recipe:
     Raises `RecipeError` for what cannot work, before any file is read.
     """
     recipe = validate_values(recipe)
-    _validate_views(recipe)
+    _validate_sizes(recipe)
     if recipe.optimizer.warmup_epochs >= recipe.optimizer.epochs:
         raise RecipeError(
             f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
@@ -83,7 +83,7 @@ def validate_num_classes(recipe: Recipe, num_classes: int) -> None:
         )
 
 
-def _validate_views(recipe: Recipe) -> None:
+def _validate_sizes(recipe: Recipe) -> None:
     augmentation, data = recipe.augmentation, recipe.data
     if augmentation.crop == "scale_jitter":
         if min(augmentation.short_sides, default=0) < data.crop_size:
