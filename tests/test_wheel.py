@@ -75,3 +75,20 @@ def test_the_wheel_predicts_outside_of_the_checkout(installed: Path, tmp_path: P
         name = Path(prediction["video"]).stem.replace("_", " ").capitalize()
         assert prediction["label"] == name
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_wheel_trains_by_a_recipe_that_it_brings(installed: Path, tmp_path: Path) -> None:
+    stmnet = installed / "stmnet"
+    sizes = ("--train", "2", "--validation", "1", "--test", "1")
+    answer(tmp_path, stmnet, "generate", "motion", "--out", "motion", *sizes)
+    keys = {
+        "data.root": "motion",
+        "output": "mine",
+        "optimizer.epochs": "1",
+        "data.num_workers": "0",
+    }
+    words = [word for key, value in keys.items() for word in (f"--{key}", value)]
+    told = answer(tmp_path, stmnet, "train", "motion_tsn", *words)
+    assert "epoch 1/1  loss" in told
+    assert (tmp_path / "mine" / "model.safetensors").is_file()
