@@ -39,6 +39,16 @@ def test_warmup_is_a_straight_line_from_zero(schedule: str) -> None:
     assert learning_rate_factor(2, recipe) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("warmup", "length"), [(0.3, 0.3), (1.5, 1.5), (2, 2), (3, 2), (9, 2)])
+def test_warmup_takes_half_of_the_epochs_at_most(warmup: float, length: float) -> None:
+    recipe = OptimizerRecipe(epochs=4, warmup_epochs=warmup, schedule="cosine")
+    assert recipe.warmup_length == length
+    assert learning_rate_factor(length / 4, recipe) == pytest.approx(0.25)
+    assert learning_rate_factor(length, recipe) == pytest.approx(1)
+    assert learning_rate_factor((length + 4) / 2, recipe) == pytest.approx(0.5)
+    assert learning_rate_factor(4, recipe) == pytest.approx(0)
+
+
 @pytest.mark.parametrize("epoch", [0, 3, 6, 10, 12])
 def test_cosine_ends_at_zero(epoch: float) -> None:
     recipe = OptimizerRecipe(epochs=12, schedule="cosine")

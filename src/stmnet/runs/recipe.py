@@ -130,7 +130,7 @@ class TwinsRecipe:
 class OptimizerRecipe:
     """SGD. `steps` divides the learning rate by ten at `milestones` (epochs); `cosine` anneals it.
 
-    `warmup_epochs` raises it linearly from zero first.
+    `warmup_epochs` raises it linearly from zero first, during half of the epochs at most.
     `learning_rate` is for steps of `reference_batch_size` clips, and is scaled to those of
     `data.batch_size`; without a reference it is used as it stands. A step adds up the gradients
     of `accumulate` micro-batches, and scales them down to a norm of `clip_gradient_norm`, where one
@@ -151,6 +151,11 @@ class OptimizerRecipe:
     clip_gradient_norm: PositiveFloat | None = None
     policy: Literal["plain", "tsn"] = "plain"
     class_weighted: bool = False
+
+    @property
+    def warmup_length(self) -> float:
+        """The epochs of the warm-up, which leaves half of them to the schedule."""
+        return min(self.warmup_epochs, self.epochs / 2)
 
     def learning_rate_for(self, batch_size: int) -> float:
         """The rate at the start, for steps of `batch_size` clips."""

@@ -18,11 +18,6 @@ def validate_recipe(recipe: Recipe) -> Recipe:
     """
     recipe = validate_values(recipe)
     _validate_sizes(recipe)
-    if recipe.optimizer.warmup_epochs >= recipe.optimizer.epochs:
-        raise RecipeError(
-            f"optimizer.warmup_epochs ({recipe.optimizer.warmup_epochs:g}) must be less than "
-            f"optimizer.epochs ({recipe.optimizer.epochs})."
-        )
     if recipe.optimizer.class_weighted and recipe.data.class_balanced:
         raise RecipeError(
             "optimizer.class_weighted and data.class_balanced both make up for rare classes. "

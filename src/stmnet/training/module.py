@@ -33,11 +33,12 @@ logger = rank_zero_logger(__name__)
 
 def learning_rate_factor(epoch: float, optimizer: OptimizerRecipe) -> float:
     """By what the learning rate is multiplied at `epoch`, which counts on through its batches."""
-    if epoch < optimizer.warmup_epochs:
-        return epoch / optimizer.warmup_epochs
+    warmup = optimizer.warmup_length
+    if epoch < warmup:
+        return epoch / warmup
     if optimizer.schedule == "steps":
         return float(0.1 ** sum(epoch >= milestone for milestone in optimizer.milestones))
-    progress = (epoch - optimizer.warmup_epochs) / (optimizer.epochs - optimizer.warmup_epochs)
+    progress = (epoch - warmup) / (optimizer.epochs - warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

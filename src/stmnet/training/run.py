@@ -109,6 +109,11 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
         first_entry=num_clips,
     )
     logger.info(learning_rate_rule(recipe.optimizer, recipe.data.batch_size))
+    if (length := recipe.optimizer.warmup_length) < recipe.optimizer.warmup_epochs:
+        logger.info(
+            f"optimizer.warmup_epochs {recipe.optimizer.warmup_epochs:g} is shortened to "
+            f"{length:g}, half of the epochs"
+        )
     num_workers, num_cores = recipe.data.num_workers, os.cpu_count() or 1
     if num_workers > num_cores:
         logger.warning(
