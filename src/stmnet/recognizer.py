@@ -196,7 +196,8 @@ class Recognizer:
         def choose_indices(num_frames: int) -> list[int]:
             if num_frames == 1:
                 raise VideoError(
-                    f"{video}: has one frame only, and motion needs two. Give a video."
+                    f"{video}: has only one frame; recognizing an action needs at least two. "
+                    "Give a video."
                 )
             return center_segment_indices(num_frames, preprocessing.num_frames)
 

@@ -16,6 +16,7 @@ import yaml
 from stmnet.errors import RecipeError
 from stmnet.runs.recipe import (
     AugmentationRecipe,
+    DataRecipe,
     ModelRecipe,
     OptimizerRecipe,
     Recipe,
@@ -24,7 +25,7 @@ from stmnet.runs.recipe import (
 )
 from stmnet.runs.recipe_yaml import MAX_BYTES
 from stmnet.runs.validate_network import validate_network
-from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
+from stmnet.runs.validate_recipe import micro_batch_size, validate_classes, validate_recipe
 
 RECIPES_FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(RECIPES_FOLDER.glob("*.yaml"))
@@ -422,14 +423,16 @@ def test_a_batch_is_shared_by_processes_and_micro_batches(tmp_path: Path) -> Non
 
 def test_another_number_of_classes_is_named(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "model: {num_classes: 174}"))
-    validate_num_classes(recipe, 174)
+    validate_classes(recipe, ["wave"] * 174)
     with pytest.raises(RecipeError, match="num_classes is 174, and something_v2 .* has 12 labels"):
-        validate_num_classes(recipe, 12)
+        validate_classes(recipe, ["wave"] * 12)
 
 
 def test_one_class_is_not_enough() -> None:
-    with pytest.raises(RecipeError, match="has 1 label. Training needs two"):
-        validate_num_classes(Recipe(), 1)
+    with pytest.raises(
+        RecipeError, match=r"^one: only one class \(wave\)\. Training needs at least"
+    ):
+        validate_classes(Recipe(data=DataRecipe(root="one")), ["wave"])
 
 
 def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:

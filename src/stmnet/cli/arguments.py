@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
+
+from stmnet.errors import StmnetError, Stopped
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -36,8 +39,27 @@ def add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("--debug", action="store_true", help="show a traceback on errors")
-    verb.set_defaults(run=run)
+    verb.set_defaults(run=run, verb_parser=verb)
     return verb
+
+
+@contextmanager
+def arguments_as_flags(flags: Mapping[str, str]) -> Iterator[None]:
+    """In what the library raises, say the flag where it names its own argument: `flags` by those.
+
+    An argument is one where it stands as in "Set root to" or "resume=True": keys are such phrases.
+    """
+    try:
+        yield
+    except (StmnetError, Stopped) as error:
+        message = str(error)
+        for argument, flag in flags.items():
+            message = message.replace(argument, flag)
+        error.args = (message,)
+        raise
+
+
+ROOT_AS_FLAG = {"et root to": "et --root to"}
 
 
 def path(text: str) -> Path:

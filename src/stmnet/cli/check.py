@@ -6,7 +6,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, path, positive_int
+from stmnet.cli.arguments import (
+    ROOT_AS_FLAG,
+    Verbs,
+    add_verb,
+    arguments_as_flags,
+    path,
+    positive_int,
+)
 from stmnet.cli.printing import print_json, print_table
 from stmnet.errors import escaped
 
@@ -80,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.exclusions is not None:  # before hours of reading
         require_exclusions_or_none(arguments.exclusions)
-    with ProgressBar("videos") as progress:
+    with arguments_as_flags(ROOT_AS_FLAG), ProgressBar("videos") as progress:
         report = check(
             arguments.dataset,
             arguments.root,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -25,6 +25,8 @@ HEADINGS = {
     "top5": "top-5",
     "mean_class_accuracy": "mean class accuracy",
 }
+CLASSES_OF_TOP5 = 6
+"""The fewest classes of which top-5 tells anything."""
 NUM_CLASSES_SHOWN = 20
 NUM_PAIRS_SHOWN = 8
 NUM_PAIRS_IN_JSON = 100
@@ -133,7 +135,7 @@ def _render_one(found: EvaluationResult) -> RenderableType:
     metrics, intervals = found.metrics, _intervals(found)
     headline = _table("", "", "95% interval")
     headline.add_row("clips", f"{metrics.num_clips:,}")
-    for name, heading in HEADINGS.items():
+    for name, heading in _headings([found]).items():
         headline.add_row(heading, f"{getattr(metrics, name):.1%}", format_interval(intervals[name]))
     headline.add_row("calibration error", f"{metrics.calibration_error:.3f}")
     confused = _render_pairs(found)
@@ -175,22 +177,33 @@ def _render_pairs(found: EvaluationResult) -> Table:
 
 def _render_several(results: Sequence[EvaluationResult], mean: MeanAccuracies) -> RenderableType:
     """A row a checkpoint, and the mean."""
-    table = _table("", "clips", *HEADINGS.values(), "calibration error")
+    headings = _headings(results)
+    table = _table("", "clips", *headings.values(), "calibration error")
     for found in results:
         table.add_row(
             escaped(str(found.evaluation.checkpoint)),
             f"{found.metrics.num_clips:,}",
-            *_cells(found.metrics, _intervals(found)),
+            *_cells(found.metrics, _intervals(found), headings),
             f"{found.metrics.calibration_error:.3f}",
         )
-    table.add_row("mean", "", *_cells(mean, mean.intervals), f"{mean.calibration_error:.3f}")
+    table.add_row(
+        "mean", "", *_cells(mean, mean.intervals, headings), f"{mean.calibration_error:.3f}"
+    )
     return Group(table, "", _render_files(results))
 
 
-def _cells(accuracies: object, intervals: Mapping[str, Interval]) -> list[Text]:
+def _headings(results: Sequence[EvaluationResult]) -> dict[str, str]:
+    num_classes = max(len(found.evaluation.clip_list.label_names) for found in results)
+    has_top5 = num_classes >= CLASSES_OF_TOP5
+    return {name: heading for name, heading in HEADINGS.items() if has_top5 or name != "top5"}
+
+
+def _cells(
+    accuracies: object, intervals: Mapping[str, Interval], names: Iterable[str]
+) -> list[Text]:
     return [
         Text(f"{getattr(accuracies, name):.1%} [{format_interval(intervals[name])}]")
-        for name in HEADINGS
+        for name in names
     ]
 
 

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from stmnet import __version__
 from stmnet.cli import bench, check, complexity, demo, generate, predict, prepare, test, train
@@ -20,6 +21,7 @@ from stmnet.cli.printing import (
 )
 from stmnet.errors import StmnetError, Stopped, in_one_line
 from stmnet.memory import keep_freed_memory
+from stmnet.models.builder_options import nearest
 
 # As `--help` lists them. None of them imports torch before it runs.
 VERBS = (predict, train, test, check, prepare, generate, complexity, bench, demo)
@@ -30,9 +32,18 @@ NOTES_ON_STDOUT = ("train", "demo")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for what the user can mend, else 1."""
     parser = make_parser()
-    arguments, overrides = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        parser.print_help(sys.stderr)
+        return USER_ERROR
+    names = [verb.__name__.rpartition(".")[2] for verb in VERBS]
+    if not words[0].startswith("-") and words[0] not in names:
+        parser.error(f"no verb {words[0]!r}.{nearest(words[0], names)}")
+    arguments, overrides = parser.parse_known_args(words)
     if overrides and arguments.verb != "train":
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+        verb: argparse.ArgumentParser = arguments.verb_parser
+        near = nearest_option(overrides, verb)
+        verb.error(f"unrecognized arguments: {' '.join(overrides)}{near}")
     arguments.overrides = overrides
     keep_freed_memory()
     print_any_name()
@@ -69,6 +80,14 @@ def run(arguments: argparse.Namespace) -> tuple[int, str | None]:
         if isinstance(error, StmnetError):
             return USER_ERROR, str(error)
         return 1, f"{type(error).__name__}: {in_one_line(error)} (--debug shows where)"
+
+
+def nearest_option(words: Sequence[str], verb: argparse.ArgumentParser) -> str:
+    """The end of a message about words that a verb does not know."""
+    word = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
+    known = [option for option in verb._option_string_actions if option.startswith("--")]
+    near = get_close_matches(word, known, n=1)
+    return f". Did you mean {near[0]}?" if near else ""
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
     elif predictions:
-        print_table(render_predictions(predictions))
+        print_table(render_predictions(predictions, arguments.videos))
     return USER_ERROR if errors else 0
 
 
@@ -102,11 +102,15 @@ def predict(
     return predictions, errors
 
 
-def render_predictions(predictions: Sequence[Prediction]) -> Table:
-    """A row for each of a video's likeliest labels. Videos of one name are shown by their paths."""
+def render_predictions(predictions: Sequence[Prediction], given: Sequence[Path] = ()) -> Table:
+    """A row for each of a video's likeliest labels.
+
+    A video is shown by its name, below one of the folders `given` by its path from there, and
+    where two of these are the same by its whole path.
+    """
     from rich.table import Table
 
-    names = [Path(prediction.video).name for prediction in predictions]
+    names = [_shown_name(Path(prediction.video), given) for prediction in predictions]
     if len(set(names)) < len(names):
         names = [prediction.video for prediction in predictions]
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -117,6 +121,11 @@ def render_predictions(predictions: Sequence[Prediction]) -> Table:
             row = (escaped(name) if rank == 0 else "", escaped(label), f"{probability:.1%}")
             table.add_row(*row, style="bold" if rank == 0 else "dim")
     return table
+
+
+def _shown_name(video: Path, given: Sequence[Path]) -> str:
+    above = next((path for path in given if path in video.parents), video.parent)
+    return str(video.relative_to(above))
 
 
 def prediction_to_json(prediction: Prediction) -> dict[str, Any]:

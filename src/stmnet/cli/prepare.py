@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb, path, positive_int, seed_int
+from stmnet.cli.arguments import (
+    ROOT_AS_FLAG,
+    Verbs,
+    add_verb,
+    arguments_as_flags,
+    path,
+    positive_int,
+    seed_int,
+)
 from stmnet.cli.printing import USER_ERROR, complain
 from stmnet.errors import DatasetError, escaped
 
@@ -59,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     """`stmnet prepare DATASET --root IN --out OUT`, and without a root the motion set."""
     if arguments.root is None:
         return prepare_motion(arguments)
-    return run_estimate(arguments) if arguments.dry_run else run_prepare(arguments)
+    with arguments_as_flags(ROOT_AS_FLAG):
+        return run_estimate(arguments) if arguments.dry_run else run_prepare(arguments)
 
 
 def run_prepare(arguments: argparse.Namespace) -> int:

@@ -8,14 +8,18 @@ from dataclasses import fields
 from stmnet.cli.arguments import (
     DTYPE_HELP,
     DTYPES,
+    ROOT_AS_FLAG,
     Verbs,
     add_verb,
+    arguments_as_flags,
     non_negative_int,
     path,
     positive_int,
     seed_int,
 )
 from stmnet.cli.printing import print_json, print_table
+
+FLAGS = ROOT_AS_FLAG | {"Give dataset and root": "Give --dataset and --root"}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -95,14 +99,15 @@ def run(arguments: argparse.Namespace) -> int:
     }
     options = EvaluationOptions(**given)
     shard = Shard.parse(arguments.shard) if arguments.shard else WHOLE
-    validate_evaluation(arguments.checkpoints, options)  # before torch is imported
+    with arguments_as_flags(FLAGS):
+        validate_evaluation(arguments.checkpoints, options)  # before torch is imported
 
     from stmnet.cli.evaluation_tables import evaluations_to_json, render_evaluations
     from stmnet.cli.progress import ProgressBar
     from stmnet.evaluation.several_checkpoints import evaluate_checkpoints
     from stmnet.report.evaluation_page import write_evaluation_page
 
-    with ProgressBar("clips") as progress:
+    with arguments_as_flags(FLAGS), ProgressBar("clips") as progress:
         found = evaluate_checkpoints(arguments.checkpoints, options, shard, on_clip=progress.show)
     for result in found.results:
         write_evaluation_page(result)

@@ -11,13 +11,21 @@ from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from stmnet.cli.arguments import Verbs, add_verb
-from stmnet.errors import StmnetError, Stopped, escaped
+from stmnet.cli.arguments import Verbs, add_verb, arguments_as_flags
+from stmnet.errors import StmnetError, escaped
 from stmnet.runs.packaged_recipes import list_recipes
 
 if TYPE_CHECKING:
     from stmnet.runs.history import EpochRecord
     from stmnet.training.progress import OnProgress, TrainingProgress
+
+FLAGS = {
+    "resume=True": "--resume",
+    "et root to": "et --data.root to",
+    "allow_missing: true": "--data.allow_missing true",
+    "et another output": "et another --output",
+    "et output to": "et --output to",
+}
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -48,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stmnet.runs.run_folder import validate_run_folder
     from stmnet.runs.validate_recipe import validate_recipe
 
-    with arguments_as_flags():
+    with arguments_as_flags(FLAGS):
         # Training says these again; here they come before torch is imported.
         recipe = validate_recipe(load_recipe(arguments.recipe, arguments.overrides))
         validate_run_folder(recipe, resume=arguments.resume)
@@ -68,16 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         except StmnetError as error:  # the weights are there, and worth more than their page
             print(f"warning: no report: {error}", file=sys.stderr)
     return 0
-
-
-@contextmanager
-def arguments_as_flags() -> Iterator[None]:
-    """In what the library raises, name the flag where it names its own argument."""
-    try:
-        yield
-    except (StmnetError, Stopped) as error:
-        error.args = (str(error).replace("resume=True", "--resume"),)
-        raise
 
 
 @contextmanager

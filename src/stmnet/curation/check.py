@@ -223,7 +223,8 @@ def examine_video(video: Path, decode: bool) -> Examined:
         # The disk's errors and the decoder's own belong to this video, not to the whole check.
         return Examined(0, "unreadable", f"{video}: {type(error).__name__}: {error}")
     if info.is_truncated:
-        reason = f"{video}: cut off: {info.num_frames} frames are less than its header promises."
+        number = "1 frame" if info.num_frames == 1 else f"{info.num_frames} frames"
+        reason = f"{video}: cut off: only {number} can be read; its header promises more."
         return Examined(info.num_frames, "truncated", reason)
     return Examined(info.num_frames)
 

@@ -261,7 +261,7 @@ def _class_rows(root: Path, below: str, on_wrong: OnWrong) -> Iterator[ListedPar
     if not labels:
         raise DatasetError(
             f"{root / below}: neither folders of classes nor a CSV list there. Set root to "
-            "the folder of the data set (docs/reference/datasets.md says what it holds)."
+            "the folder of the data set."
         )
     for label in labels:
         folder = root / below / label
@@ -285,6 +285,6 @@ def _part(parts: Mapping[str, list[ListedPart]], split: str, root: Path) -> list
     if split not in parts and other not in parts:
         raise DatasetError(
             f"{root}: no {split} part, only {' and '.join(parts)}. "
-            "Add it (docs/reference/datasets.md says how)."
+            f"Add a folder {split}, or a list {split}.csv."
         )
     return parts[split] if split in parts else parts[other]

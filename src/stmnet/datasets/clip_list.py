@@ -43,10 +43,13 @@ class ClipList:
         """How many clips of the published list are not among `clips`, as a note says it; ""
         for none.
         """
-        counts = [(len(self.missing), "not there"), (len(self.excluded), "excluded")]
-        num_listed = len(self.clips) + sum(count for count, _ in counts)
-        found = [f"{count:,} {why}" for count, why in counts if count]
-        return f"{' and '.join(found)} of {num_listed:,} clips left out" if found else ""
+        counts = [(len(self.missing), "not there"), (len(self.excluded), "data.exclude")]
+        num_left_out = sum(count for count, _ in counts)
+        num_listed = len(self.clips) + num_left_out
+        found = [(count, why) for count, why in counts if count]
+        # One reason needs no number of its own.
+        why = ", ".join(why if len(found) == 1 else f"{count:,} {why}" for count, why in found)
+        return f"{num_left_out:,} of {num_listed:,} clips left out ({why})" if found else ""
 
     def mirrored_labels(self) -> list[int]:
         """For every class id the id of its mirror image. Raises `DatasetError` for a lost partner.

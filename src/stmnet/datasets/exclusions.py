@@ -69,6 +69,11 @@ def exclude_clips(clip_list: ClipList, path: Path, root: Path) -> ClipList:
     Lines that name nothing in the set are not an error: one list serves all splits. Raises
     `DatasetError` for a file that is not such a list.
     """
+    if not path.exists():
+        raise DatasetError(
+            f"{path}: no such file. Write it with `stmnet check ... --exclusions {path}`, or "
+            "correct data.exclude."
+        )
     # `stmnet prepare` writes names byte by byte, whether they are UTF-8 or not.
     videos, parts = parse_exclusions(read_text(path, errors="surrogateescape"), path, root)
 

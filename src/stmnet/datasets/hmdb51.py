@@ -74,8 +74,7 @@ def read_hmdb51(root: Path, split: str, on_wrong: OnWrong = refuse, *, number: i
         if listed is None:
             raise DatasetError(
                 f"{root}: neither the official CLASS_test_split{number}.txt nor {name} there. "
-                "Set root to the folder of the data set "
-                "(docs/reference/datasets.md says what it holds)."
+                "Set root to the folder of the data set."
             )
         entries = parse_tsn(read_text(listed), listed, on_wrong)
     videos = first_folder(root, VIDEO_FOLDERS)

@@ -122,10 +122,7 @@ def need_list(root: Path, names: Sequence[str], *, folders: Sequence[str] = LIST
     """As `find_list`. Raises `DatasetError`, naming the first of `names`, where none is there."""
     path = find_list(root, names, folders=folders)
     if path is None:
-        raise DatasetError(
-            f"{root}: no {names[0]} there. Set root to the folder of the data set "
-            "(docs/reference/datasets.md says what it holds)."
-        )
+        raise DatasetError(f"{root}: no {names[0]} there. Set root to the folder of the data set.")
     return path
 
 

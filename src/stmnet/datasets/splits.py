@@ -18,6 +18,7 @@ from stmnet.datasets.motion import MIRRORED
 from stmnet.datasets.something import read_something_v1, read_something_v2
 from stmnet.datasets.ucf101 import read_ucf101
 from stmnet.errors import DatasetError
+from stmnet.models.builder_options import nearest
 
 SPLITS = ("train", "validation", "test")
 
@@ -74,7 +75,7 @@ DATASETS: dict[str, Dataset] = {
 def dataset_named(name: str) -> Dataset:
     """Look a data set up. Raises `DatasetError` for a name that is not in `DATASETS`."""
     if name not in DATASETS:
-        raise DatasetError(f"unknown data set {name!r}. Known: {', '.join(DATASETS)}.")
+        raise DatasetError(f"unknown data set {name!r}.{nearest(name, list(DATASETS))}")
     return DATASETS[name]
 
 

@@ -12,7 +12,7 @@ from stmnet.data.view_plan import CENTER, ViewPlan
 from stmnet.datasets.splits import dataset_named, validate_split
 from stmnet.errors import DatasetError, StmnetError
 from stmnet.files import is_file, is_folder
-from stmnet.models.weight_files import find_weights
+from stmnet.models.weight_files import find_weights, validate_checkpoint
 from stmnet.runs.run_files import RECIPE, data_of_run
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def validate_evaluation(
 
 
 def _data_of(checkpoint: Path, options: EvaluationOptions) -> EvaluationData:
-    find_weights(checkpoint)
+    validate_checkpoint(find_weights(checkpoint))
     run = checkpoint if is_folder(checkpoint) else checkpoint.parent
     trained_on = data_of_run(run)
     dataset = options.dataset or trained_on.get("dataset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 from stmnet.errors import CheckpointError
 from stmnet.files import is_file, is_folder, packaged_file
@@ -22,17 +23,27 @@ def find_weights(name_or_path: str | Path) -> Path:
     if str(name_or_path) in PACKAGED:
         return packaged_file(f"weights/{name_or_path}.safetensors")
     path = Path(name_or_path)
+    reason = "no such file"
     if is_folder(path):
-        checkpoints = sorted(path.glob("*.ckpt"))
-        path = path / RUN_WEIGHTS
-        if checkpoints and not path.is_file():
+        if (path / RUN_WEIGHTS).is_file():
+            return path / RUN_WEIGHTS
+        if checkpoints := sorted(path.glob("*.ckpt")):
             raise CheckpointError(
-                f"{path}: no such file: the run is not finished. Let it finish, or give "
-                f"{' or '.join(map(str, checkpoints))}."
+                f"{path / RUN_WEIGHTS}: no such file: the run is not finished. Let it finish, or "
+                f"give {' or '.join(map(str, checkpoints))}."
             )
-    if not is_file(path):
+        reason = f"not a run's folder (no {RUN_WEIGHTS} in it)"
+    elif is_file(path):
+        return path
+    raise CheckpointError(
+        f"{path}: {reason}. Give a checkpoint, a run's folder, or one of: {', '.join(PACKAGED)}."
+    )
+
+
+def validate_checkpoint(path: Path) -> None:
+    """Raise `CheckpointError` for a file that can be neither safetensors nor `torch.save`'s."""
+    if path.suffix != ".safetensors" and not is_zipfile(path):
         raise CheckpointError(
-            f"{path}: no such file. Give a checkpoint, a run's folder, or one of: "
-            f"{', '.join(PACKAGED)}."
+            f"{path}: not a checkpoint of tensors and plain values. Give a .safetensors or .ckpt "
+            "file."
         )
-    return path

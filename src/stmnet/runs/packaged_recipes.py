@@ -26,7 +26,7 @@ def find_recipe(name: str | Path, folder: Path = Path()) -> Path:
     try:
         if path.exists() and not path.is_dir():
             return path
-        reason = "Is a directory" if path.is_dir() else "No such file"
+        reason = "is a folder" if path.is_dir() else "no such file"
     except (OSError, ValueError) as e:  # a name that is too long, a zero byte
         reason = str(getattr(e, "strerror", e))
     names = _every_name()

@@ -35,15 +35,24 @@ MAY_CHANGE = (
 
 @dataclass(frozen=True)
 class Resumption:
-    """The checkpoint to go on from.
+    """The checkpoint to go on from, and how many steps it has taken.
 
     `changes` says what of the recipe is not as the run was started with, and `warnings` which
     checkpoints are damaged.
     """
 
     checkpoint: Path
+    num_steps: int
     changes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def describe(self, num_epochs: int, steps_an_epoch: int) -> str:
+        """The step that comes next, counted from 1 as epochs are."""
+        num_done, step = divmod(self.num_steps, steps_an_epoch)
+        where = f"epoch {num_done + 1} of {num_epochs}, step {step + 1} of {steps_an_epoch}"
+        if num_done >= num_epochs:
+            where = f"all {num_epochs} epochs are trained"
+        return f"resuming from {self.checkpoint.name}: {where}"
 
 
 def holds_a_run(output: Path) -> bool:
@@ -81,7 +90,7 @@ def find_resumption(recipe: Recipe) -> Resumption:
         raise CheckpointError(f"{damaged[0]} No good one is beside it: start a new output.")
     newest = max(steps, key=lambda path: steps[path])
     warnings = (f"{why} Going on from {newest.name}, step {steps[newest]}." for why in damaged)
-    return Resumption(newest, changes, tuple(warnings))
+    return Resumption(newest, steps[newest], changes, tuple(warnings))
 
 
 def validate_resuming(recipe: Recipe) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Nothing here needs torch: what is wrong is said at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from stmnet.errors import RecipeError
@@ -63,12 +64,14 @@ def micro_batch_size(recipe: Recipe, *, world_size: int) -> int:
     return recipe.data.batch_size // num_parts
 
 
-def validate_num_classes(recipe: Recipe, num_classes: int) -> None:
+def validate_classes(recipe: Recipe, label_names: Sequence[str]) -> None:
     """Raise `RecipeError` where the data's labels are not as stated, or leave nothing to tell."""
+    num_classes = len(label_names)
     if num_classes < 2:
+        only = "".join(f" ({name})" for name in label_names)
         raise RecipeError(
-            f"{recipe.data.dataset} in {recipe.data.root} has {num_classes} label. Training needs "
-            "two: a folder for each, or other lists."
+            f"{recipe.data.root}: only one class{only}. Training needs at least two: a folder for "
+            "each, or other lists."
         )
     if recipe.model.num_classes not in (None, num_classes):
         raise RecipeError(

@@ -83,6 +83,7 @@ def make_module(
     *,
     process: ProcessRank,
     cache: FrameCache | None = None,
+    is_resumed: bool = False,
 ) -> ActionModule:
     """The network that `recipe` trains on `clip_list`, with all that belongs to its training."""
     config = make_config(recipe, clip_list)
@@ -90,7 +91,8 @@ def make_module(
         config.model,
         num_classes=len(config.label_names),
         num_frames=config.preprocessing.num_frames,
-        pretrained=recipe.model.pretrained,
+        # A checkpoint takes the place of all of them.
+        pretrained=None if is_resumed else recipe.model.pretrained,
         **config.options,
     )
     training_loader = TrainingLoader(

@@ -25,7 +25,7 @@ from stmnet.runs.resuming import Resumption, find_resumption
 from stmnet.runs.run_files import BEST_CHECKPOINT, LAST_CHECKPOINT, RECIPE
 from stmnet.runs.run_folder import cannot_write, lock_run_folder, validate_run_folder
 from stmnet.runs.validate_network import validate_network
-from stmnet.runs.validate_recipe import micro_batch_size, validate_num_classes, validate_recipe
+from stmnet.runs.validate_recipe import micro_batch_size, validate_classes, validate_recipe
 from stmnet.training.build import make_cache, make_module, make_validation_loader, read_list
 from stmnet.training.distributed import is_rank_zero, leave_process_group, rank_zero_logger
 from stmnet.training.module import ActionModule
@@ -89,7 +89,11 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
     seed_everything(recipe.seed, verbose=False)
     training_list = read_list(recipe.data, "train")
     validation_list = read_list(recipe.data, "validation")
-    validate_num_classes(recipe, len(training_list.label_names))
+    validate_classes(recipe, training_list.label_names)
+    logger.info(
+        f"data: {len(training_list.clips):,} training clips, {len(validation_list.clips):,} "
+        f"validation clips, {len(training_list.label_names)} classes"
+    )
     description = describe_run(
         recipe,
         {"train": training_list, "validation": validation_list},
@@ -99,7 +103,17 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
     )
     num_clips = len(training_list.clips)
     cache = make_cache(recipe, num_clips + len(validation_list.clips))
-    module = make_module(recipe, training_list, description, process=process, cache=cache)
+    module = make_module(
+        recipe,
+        training_list,
+        description,
+        process=process,
+        cache=cache,
+        is_resumed=resumption is not None,
+    )
+    if resumption is not None:
+        num_steps = len(module.training_loader) // recipe.optimizer.accumulate
+        logger.info(resumption.describe(recipe.optimizer.epochs, num_steps))
     validation_loader = make_validation_loader(
         recipe,
         validation_list,
@@ -108,6 +122,11 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
         cache=cache,
         first_entry=num_clips,
     )
+    _log_rules(recipe)
+    return Run(trainer, module, validation_loader, recipe.data.num_workers, description)
+
+
+def _log_rules(recipe: Recipe) -> None:
     logger.info(learning_rate_rule(recipe.optimizer, recipe.data.batch_size))
     if (length := recipe.optimizer.warmup_length) < recipe.optimizer.warmup_epochs:
         logger.info(
@@ -120,7 +139,6 @@ def build(recipe: Recipe, resumption: Resumption | None, on_progress: OnProgress
             f"data.num_workers is {num_workers}, and this machine has {num_cores} CPU cores. Fewer "
             "workers may be faster, and take less memory."
         )
-    return Run(trainer, module, validation_loader, num_workers, description)
 
 
 def fit(run: Run, resumption: Resumption | None) -> None:
