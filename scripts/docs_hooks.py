@@ -72,8 +72,8 @@ def modules() -> str:
 
 
 def commands() -> str:
-    """A section a verb: its help, word by word, as in a terminal of 88 columns."""
-    os.environ["COLUMNS"] = "88"
+    """A section a verb: its help, word by word, as in a terminal of 78 columns."""
+    os.environ["COLUMNS"] = "78"
     sections = [
         f"## {name}\n\n```text\n{parser.format_help().rstrip()}\n```"
         for name, parser in verbs().items()

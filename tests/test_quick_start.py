@@ -69,7 +69,7 @@ def test_a_prediction_imports_what_it_needs(more: list[str]) -> None:
         (["{run}", "--scores", "{run}"], "is a folder. Give the name of a file."),
         (["{run}", "--report", "{run}/model.safetensors"], "exists and is not an HTML page."),
         (["{run}", "{run}", "--report", "a.html"], "one file for 2 checkpoints"),
-        (["{run}"], "no recipe.yaml there names the data. Give dataset and root."),
+        (["{run}"], "no recipe.yaml there names the data. Give --dataset and --root."),
         (["{run}", "--dataset", "folder", "--root", "{run}/none"], "none: no such folder. Give"),
         (
             ["{run}", "--dataset", "fodler", "--root", "{run}"],

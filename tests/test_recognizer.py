@@ -164,7 +164,7 @@ def test_the_packaged_model_has_its_labels_and_preprocessing() -> None:
 
 
 def test_one_frame_shows_no_motion(recognizer: Recognizer, make_video: VideoWriter) -> None:
-    with pytest.raises(VideoError, match="one frame only, and motion needs two"):
+    with pytest.raises(VideoError, match="has only one frame; recognizing an action needs"):
         recognizer(make_video("a.mp4", num_frames=1))
 
 

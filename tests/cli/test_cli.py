@@ -151,23 +151,32 @@ def bad_inputs(tmp_path: Path, make_video: VideoWriter) -> dict[str, Path]:
         ("predict", "empty.mp4", "the file is empty. Download or copy it again."),
         ("predict", "text.mp4", "not a readable video"),
         ("predict", "sound.mp4", "no video stream (audio only). Remove it"),
-        ("predict", "one_frame.mp4", "has one frame only, and motion needs two. Give a video."),
+        (
+            "predict",
+            "one_frame.mp4",
+            "has only one frame; recognizing an action needs",
+        ),
         ("predict", "folder", "no video in this folder"),
         ("predict", "a" * 300, "File name too long. Give the path of a video file."),
         ("predict --model", "a" * 300, "no such file. Give a checkpoint"),
         ("predict --model", "text.ckpt", "not a checkpoint"),
         ("predict --model", "text.safetensors", "not a checkpoint"),
-        ("predict --model", "folder", "no such file. Give a checkpoint"),
+        (
+            "predict --model",
+            "folder",
+            "not a run's folder (no model.safetensors in it). Give",
+        ),
         (
             "test --dataset folder --root .",
             "text.ckpt",
             "not a checkpoint of tensors and plain values. Give a .safetensors",
         ),
+        ("test", "text.ckpt", "not a checkpoint of tensors and plain values. Give a .safetensors"),
         ("test", "missing.mp4", "no such file. Give a checkpoint"),
         ("train", "misspelt.yaml", "unknown key 'data.batchsize'. Did you mean 'data.batch_size'?"),
         ("train", "unknown_model.yaml", "'stm_resnet55'. Did you mean 'stm_resnet50'?"),
-        ("train", "missing.mp4", "No such file, and no recipe of stmnet has this name. Give a"),
-        ("train --resume", "../recipes/none.yaml", "No such file, and no recipe"),
+        ("train", "missing.mp4", "no such file, and no recipe of stmnet has this name. Give a"),
+        ("train --resume", "../recipes/none.yaml", "no such file, and no recipe"),
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(
@@ -238,7 +247,7 @@ def test_a_folder_that_is_no_data_set_is_named(
     recipe = packaged_file("recipes/motion_stm.yaml")
     code, _, err = run(capsys, "train", recipe, "--data.root", tmp_path, "--output", tmp_path / "r")
     assert code == 2
-    assert f"{tmp_path}: no labels.json there. Set root" in err
+    assert f"{tmp_path}: no labels.json there. Set --data.root" in err
     assert len(err.splitlines()) == 1
 
 
@@ -363,7 +372,53 @@ def test_videos_of_one_name_are_told_by_their_folders(
         shutil.copy(sorted(SAMPLES.glob("*.mp4"))[0], tmp_path / folder / "clip.mp4")
     code, out, _ = run(capsys, "predict", tmp_path, "--top", 1)
     shown = [line.split("  ")[0] for line in out.splitlines()[1:]]
-    assert (code, shown) == (0, [str(tmp_path / folder / "clip.mp4") for folder in "ab"])
+    assert (code, shown) == (0, [f"{folder}/clip.mp4" for folder in "ab"])
+
+    # Of two folders that are given, from where the names repeat.
+    folders = [tmp_path / folder for folder in "ab"]
+    code, out, _ = run(capsys, "predict", *folders, "--top", 1)
+    shown = [line.split("  ")[0] for line in out.splitlines()[1:]]
+    assert (code, shown) == (0, [str(folder / "clip.mp4") for folder in folders])
+
+
+@pytest.mark.parametrize(
+    ("words", "usage", "message"),
+    [
+        ("pedict", "usage: stmnet [", "no verb 'pedict'. Did you mean 'predict'?"),
+        ("predict --modle x", "usage: stmnet predict [", ": --modle. Did you mean --model?"),
+        ("predict --tpo=3", "usage: stmnet predict [", ": --tpo=3. Did you mean --top?"),
+    ],
+)
+def test_a_misspelt_word_is_told_with_the_nearest_one(
+    capsys: pytest.CaptureFixture[str], words: str, usage: str, message: str
+) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(usage)
+    assert err.splitlines()[-1].endswith(message)
+
+
+def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, out) == (2, "")
+    assert "predict" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("check foldr --root .", "unknown data set 'foldr'. Did you mean 'folder'?"),
+        ("check folder --root nosuch", "nosuch: no such folder or list. Set --root to one."),
+        ("prepare ucf101 --root nosuch --out out", "no such folder. Set --root to"),
+        ("train own_folder --data.root nosuch", "Set --data.root to one."),
+    ],
+)
+def test_messages_of_the_library_name_flags(
+    capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    code, out, err = run(capsys, *words.split())
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert message in err
 
 
 def test_who_reads_no_further_hears_no_complaint() -> None:

@@ -40,7 +40,7 @@ def train_without_torch(*words: object) -> str:
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
-        (None, [], "recipe.yaml: No such file"),
+        (None, [], "recipe.yaml: no such file"),
         ("optimizer: {epoch: 3}", [], "Did you mean 'optimizer.epochs'?"),
         ("optimizer: {epochs: 0}", [], "optimizer.epochs is 0; it must be at least 1."),
         ("seed: 0", ["--data.batch_size=7", "--optimizer.accumulate=2"], "is not divisible by"),

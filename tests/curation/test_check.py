@@ -16,6 +16,7 @@ from stmnet.cli.main import main
 from stmnet.curation.check import Examined, check, examine_video, examine_videos
 from stmnet.datasets.splits import read_split
 from stmnet.errors import DatasetError
+from stmnet.video.video_info import VideoInfo
 from tests.conftest import write_audio, write_video
 
 OPENING, CLOSING = "Opening something", "Closing something"
@@ -112,7 +113,7 @@ def test_each_kind_of_damage_is_reported(
         read_split("something_v2", whole, "train")
     clip_list = read_split("something_v2", whole, "train", exclude=exclusions)
     assert [clip.video.stem for clip in clip_list.clips] == WELL
-    assert clip_list.left_out() == "6 excluded of 9 clips left out"
+    assert clip_list.left_out() == "6 of 9 clips left out (data.exclude)"
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -142,6 +143,17 @@ def test_a_set_that_is_well(
         "train": 2,
         "validation": 1,
     }
+
+
+def test_one_frame_that_is_left_is_told_in_the_singular(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for num_frames, number in [(1, "1 frame"), (2, "2 frames")]:
+        info = VideoInfo(num_frames, 12.0, num_frames / 12, 32, 24, is_truncated=True)
+        monkeypatch.setattr("stmnet.curation.check.probe", lambda path, info=info: info)
+        assert examine_video(Path("a.mp4"), decode=False).reason == (
+            f"a.mp4: cut off: only {number} can be read; its header promises more."
+        )
 
 
 def write_frames(folder: Path, numbers: range) -> None:

@@ -247,7 +247,7 @@ def test_missing_videos(ucf: Path) -> None:
     assert "with allow_missing: true" in message
     clip_list = read_split("ucf101", ucf, "train", allow_missing=True)
     assert clip_list.missing == (ucf / "Archery" / "v_Archery_g08_c01.avi",)
-    assert clip_list.left_out() == "1 not there of 2 clips left out"
+    assert clip_list.left_out() == "1 of 2 clips left out (not there)"
 
 
 def test_exclusions(ucf: Path) -> None:
@@ -259,7 +259,7 @@ def test_exclusions(ucf: Path) -> None:
     bad.write_text("Archery/v_Archery_g08_c01.avi\tthe file is empty\nSkiing/x.avi\tgone\n")
     clip_list = read_split("ucf101", ucf, "train", exclude=bad)
     assert [clip.video.parent.name for clip in clip_list.clips] == ["Biking"]
-    assert clip_list.left_out() == "1 excluded of 2 clips left out"
+    assert clip_list.left_out() == "1 of 2 clips left out (data.exclude)"
 
     # What is missing and excluded is not reported again.
     (ucf / "Archery" / "v_Archery_g08_c01.avi").unlink()

@@ -36,7 +36,7 @@ def test_a_folder_of_this_name_is_no_recipe() -> None:
     Path("own_folder").mkdir()
     assert load_recipe("own_folder").data.dataset == "folder"
     Path("mine").mkdir()
-    with pytest.raises(RecipeError, match="^mine: Is a directory"):
+    with pytest.raises(RecipeError, match="^mine: is a folder"):
         load_recipe("mine")
 
 
@@ -53,13 +53,13 @@ def test_a_base_is_a_path_or_a_name() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("own_foldr", "own_foldr: No such file, and .* Did you mean own_folder?"),
+        ("own_foldr", "own_foldr: no such file, and .* Did you mean own_folder?"),
         ("recipes/own_folder.yaml", "Did you mean own_folder?"),
         ("stm_8f_something_v1", "Did you mean table1/stm_8f_something_v1?"),
-        ("/own_folder", "^/own_folder: No such file"),
-        ("../recipes/own_folder", r"^\.\./recipes/own_folder: No such file"),
+        ("/own_folder", "^/own_folder: no such file"),
+        ("../recipes/own_folder", r"^\.\./recipes/own_folder: no such file"),
         ("x" * 300, "File name too long"),
-        ("a\0b", "No such file, and no recipe"),
+        ("a\0b", "no such file, and no recipe"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_nearest(name: str, message: str) -> None:

@@ -383,7 +383,7 @@ def test_mistakes_are_named_in_one_line(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none\.yaml: No such file"):
+    with pytest.raises(RecipeError, match=r"none\.yaml: no such file"):
         load_recipe(tmp_path / "none.yaml")
 
 
@@ -457,7 +457,7 @@ def test_a_recipe_inherits_from_its_base(tmp_path: Path) -> None:
         ("data: {batch_size: three}", r"base\.yaml: .*batch_size.*int.*three"),
         ("base: recipe.yaml", r"recipe\.yaml: is a base of itself"),
         ("base: [a.yaml]", r"base\.yaml: base is \['a.yaml'\]; give the path of one recipe"),
-        ("base: none.yaml", r"none\.yaml: No such file"),
+        ("base: none.yaml", r"none\.yaml: no such file"),
     ],
 )
 def test_mistakes_in_a_base_name_the_file(tmp_path: Path, base: str, message: str) -> None:

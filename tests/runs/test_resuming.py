@@ -22,6 +22,7 @@ from stmnet.motion.generate import SplitSizes, generate
 from stmnet.runs.history import EpochRecord, read_history
 from stmnet.runs.recipe import Recipe, load_recipe
 from stmnet.runs.resuming import (
+    Resumption,
     can_resume,
     compare_recipes,
     delete_history_without_checkpoint,
@@ -271,6 +272,20 @@ def test_a_run_without_its_recipe_is_not_resumed(folder: Path, whole: Path) -> N
     (folder / "bare" / "recipe.yaml").unlink()
     with pytest.raises(RecipeError, match=r"bare/recipe\.yaml: no such file.*Put the run's recipe"):
         find_resumption(recipe_of(folder, "bare"))
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "where"),
+    [
+        (0, "epoch 1 of 12, step 1 of 30"),
+        (218, "epoch 8 of 12, step 9 of 30"),
+        (240, "epoch 9 of 12, step 1 of 30"),
+        (360, "every epoch is trained"),
+    ],
+)
+def test_a_resumption_says_where_it_goes_on(num_steps: int, where: str) -> None:
+    resumption = Resumption(Path("runs/a/last.ckpt"), num_steps, (), ())
+    assert resumption.describe(12, 30) == f"resuming from last.ckpt: {where}"
 
 
 def test_what_contradicts_the_run_is_refused_by_name(folder: Path, whole: Path) -> None:

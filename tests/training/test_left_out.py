@@ -48,10 +48,17 @@ def test_training_says_what_it_leaves_out(
     assert caplog.messages == []
     recipe.allow_missing = True
     assert len(read_list(recipe, "test").clips) == 11
-    assert caplog.messages == ["test: 1 not there of 12 clips left out"]
+    assert caplog.messages == ["test: 1 of 12 clips left out (not there)"]
     recipe.exclude = str(exclusions)
     assert len(read_list(recipe, "test").clips) == 10
-    assert caplog.messages[1:] == ["test: 2 excluded of 12 clips left out"]
+    assert caplog.messages[1:] == ["test: 2 of 12 clips left out (data.exclude)"]
+
+
+def test_a_list_of_exclusions_that_is_not_there_is_named(data: Path) -> None:
+    recipe = DataRecipe(dataset="motion", root=str(data), exclude="nolist.txt")
+    message = r"^nolist\.txt: no such file\. Write it with .* or correct data\.exclude\.$"
+    with pytest.raises(DatasetError, match=message):
+        read_list(recipe, "train")
 
 
 def test_testing_leaves_out_what_the_run_did(
@@ -68,5 +75,5 @@ def test_testing_leaves_out_what_the_run_did(
     assert main(["test", str(tmp_path), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["clips"] == 10
-    assert "test: 2 excluded of 12 clips left out" in captured.err
-    assert "2 excluded of 12 clips left out" in (tmp_path / "report.html").read_text()
+    assert "test: 2 of 12 clips left out (data.exclude)" in captured.err
+    assert "2 of 12 clips left out (data.exclude)" in (tmp_path / "report.html").read_text()

@@ -291,6 +291,9 @@ def test_stopped_in_mid_epoch_and_resumed_is_as_if_never_stopped(
     assert STEPS_PER_EPOCH <= checkpoint["global_step"] < 2 * STEPS_PER_EPOCH
     resumed = run_stmnet("train", *arguments(folder, output, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
+    step = checkpoint["global_step"] % STEPS_PER_EPOCH + 1
+    where = f"epoch 2 of 2, step {step} of {STEPS_PER_EPOCH}"
+    assert f"resuming from last.ckpt: {where}\n" in resumed.stdout
     assert_same_weights(run, finished)
     assert len(read_history(run / "history.jsonl")) == 2
 

@@ -105,7 +105,7 @@ def shown_progress() -> Iterator[OnProgress]:
 
 def format_names(names: Sequence[str]) -> str:
     """Names of recipes in lines, those of a folder together."""
-    wrapper = TextWrapper(width=98, initial_indent="  ", subsequent_indent="    ")
+    wrapper = TextWrapper(width=78, initial_indent="  ", subsequent_indent="    ")
     by_folder = groupby(sorted(names, key=_folder_in_order), key=_folder_in_order)
     return "\n".join(wrapper.fill(", ".join(group)) for _, group in by_folder)
 

@@ -51,7 +51,7 @@ class Resumption:
         num_done, step = divmod(self.num_steps, steps_an_epoch)
         where = f"epoch {num_done + 1} of {num_epochs}, step {step + 1} of {steps_an_epoch}"
         if num_done >= num_epochs:
-            where = f"all {num_epochs} epochs are trained"
+            where = "every epoch is trained"
         return f"resuming from {self.checkpoint.name}: {where}"
 
 
