@@ -47,7 +47,7 @@ def test_bad_clips_are_named_once_and_the_rest_is_learned(
     (of_short,) = (line for line in said if str(short) in line)
     assert of_short == f"warning: {short}: the clip has 3 of 8 frames; they repeat."
     assert {"last.ckpt", "model.safetensors", "report.html"} <= {p.name for p in run.iterdir()}
-    left_out = "1 of 4 clips left out (data.exclude)"
+    left_out = "1 of 4 clips left out (unreadable)"
     assert (left_out in (run / "report.html").read_text()) == (corrupt_split == "validation")
 
     predicted = run_stmnet("predict", "--model", run, root / "standing up", "--json")
@@ -73,4 +73,4 @@ def test_one_bad_part_of_a_recording_leaves_the_others_on_the_page(tmp_path: Pat
         f"warning: left out {root / 'monday.mp4'}: the clip starts at frame 500, and the video has "
         "96. Correct the list, or replace the video."
     ]
-    assert "1 of 4 clips left out (data.exclude)" in (run / "report.html").read_text()
+    assert "1 of 4 clips left out (unreadable)" in (run / "report.html").read_text()

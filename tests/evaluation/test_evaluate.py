@@ -322,6 +322,28 @@ def test_progress_counts_the_clips_of_all_checkpoints(runs: list[Path], tmp_path
     assert not list(tmp_path.rglob("*.html"))  # a page is the caller's affair
 
 
+def test_top5_is_shown_where_there_are_more_than_five_classes(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ("opening", "closing")
+    for label in labels:
+        (tmp_path / "set" / "test" / label).mkdir(parents=True)
+        shutil.copy(
+            packaged_file(f"samples/{label}_something.mp4"), tmp_path / "set" / "test" / label
+        )
+    (tmp_path / "run").mkdir()
+    config = replace(load("motion").config, label_names=tuple(sorted(labels)))
+    Recognizer(config.build(), config).save(tmp_path / "run" / "model.safetensors")
+    words = ["--dataset", "folder", "--root", str(tmp_path / "set")]
+    assert main(["test", str(tmp_path / "run"), *words]) == 0
+    out = capsys.readouterr().out
+    assert "top-1" in out
+    assert "top-5" not in out
+    assert tell(capsys, tmp_path / "run", *words)["top5"] == 1
+    assert main(["test", str(runs[0])]) == 0
+    assert "top-5" in capsys.readouterr().out
+
+
 def test_a_mean_over_other_labels_is_refused(runs: list[Path], tmp_path: Path) -> None:
     other = shutil.copytree(runs[1], tmp_path / "other", ignore=shutil.ignore_patterns("scores"))
     recognizer = load("motion")

@@ -33,9 +33,9 @@ def add_parser(verbs: Verbs) -> None:
         "Count parameters, MACs and memory of a network.",
         examples=(
             "stmnet complexity stm_resnet50",
-            "stmnet complexity stm_resnet50 --modules 1 --frames 16   # what each stage costs",
+            "stmnet complexity stm_resnet50 --modules 1 --frames 16   # by stage",
             "stmnet complexity stm_resnet50 --option modules=cstm --json",
-            "stmnet complexity --table 4   # the paper's figures beside what is counted here",
+            "stmnet complexity --table 4   # the paper's figures and what is counted",
         ),
     )
     verb.add_argument("model", nargs="?", metavar="MODEL", help="a name, as stm_resnet50")

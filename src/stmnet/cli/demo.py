@@ -26,8 +26,9 @@ def add_parser(verbs: Verbs) -> None:
         "Train STM and TSN on a set that only motion can solve, and compare them.",
         examples=("stmnet demo", "stmnet demo --out /tmp/demo --seed 1"),
         notes=(
-            "Predicts the sample clips, generates the motion set, trains STM and TSN on it, tests\n"
-            "both and writes a page. What an earlier demo of the same seed finished is kept."
+            "Predicts the sample clips, generates the motion set, trains STM and TSN on it,\n"
+            "tests both and writes a page. What an earlier demo of the same seed finished\n"
+            "is kept."
         ),
     )
     verb.add_argument(

@@ -31,7 +31,7 @@ def add_parser(verbs: Verbs) -> None:
         "Test checkpoints on a data set and write a report page.",
         examples=(
             "stmnet test runs/mine",
-            "stmnet test runs/mine --views 30   # ten random clips x three crops, as the paper",
+            "stmnet test runs/mine --views 30   # ten random clips x three crops",
             "stmnet test runs/split1 runs/split2 runs/split3 --json   # and their mean",
             "stmnet test runs/mine --dataset folder --root clips --split validation",
         ),

@@ -29,8 +29,8 @@ class ClipList:
     """A split of a data set. `mirrored` maps a label's name to the one a horizontal flip makes it.
 
     Names that `mirrored` does not hold stay as they are. `missing` are the videos that the
-    published list names and that are not there, `excluded` those that a list of exclusions names;
-    neither are among `clips`.
+    published list names and that are not there, `excluded` those that a list of exclusions names,
+    `unreadable` those that training could not read; none are among `clips`.
     """
 
     clips: tuple[Clip, ...]
@@ -38,12 +38,17 @@ class ClipList:
     mirrored: dict[str, str] = field(default_factory=dict)
     missing: tuple[Path, ...] = ()
     excluded: tuple[Path, ...] = ()
+    unreadable: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
         """How many clips of the published list are not among `clips`, as a note says it; ""
         for none.
         """
-        counts = [(len(self.missing), "not there"), (len(self.excluded), "data.exclude")]
+        counts = [
+            (len(self.missing), "not there"),
+            (len(self.excluded), "data.exclude"),
+            (len(self.unreadable), "unreadable"),
+        ]
         num_left_out = sum(count for count, _ in counts)
         num_listed = len(self.clips) + num_left_out
         found = [(count, why) for count, why in counts if count]

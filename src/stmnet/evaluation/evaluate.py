@@ -181,7 +181,7 @@ def _without(unreadable: Mapping[int, str], clip_list: ClipList) -> ClipList:
     if not readable:
         raise DatasetError(f"none of {len(clips)} clips can be read. {unreadable[0]}")
     bad = [clips[number].video for number in sorted(unreadable)]
-    return replace(clip_list, clips=readable, excluded=(*clip_list.excluded, *bad))
+    return replace(clip_list, clips=readable, unreadable=tuple(bad))
 
 
 def _compare_with_run(
