@@ -59,8 +59,8 @@ def test_a_wrong_recipe_is_told_before_torch_is_imported(
 @pytest.mark.parametrize(
     ("left", "message"),
     [
-        ("last.ckpt", "holds a run already. Go on with --resume, or set another output."),
-        ("model.safetensors", "holds a run already. Set another output."),
+        ("last.ckpt", "holds a run already. Go on with --resume, or set another --output."),
+        ("model.safetensors", "holds a run already. Set another --output."),
         ("tensorboard", "tensorboard: is a file, where TensorBoard's logs are written. Move it"),
     ],
 )

@@ -28,8 +28,8 @@ def add_parser(verbs: Verbs) -> None:
             "stmnet bench stm_resnet18 tsn_resnet18 --size 112 --rounds 3",
             "stmnet bench tsn_resnet18 --rounds 3 --optimized --threads 1 --json",
         ),
-        notes="Every network runs once a round; a ratio is the median of the rounds' own ratios,\n"
-        "with the 10th and the 90th percentile.",
+        notes="Every network runs once a round; a ratio is the median of the rounds' own\n"
+        "ratios, with the 10th and the 90th percentile.",
     )
     verb.add_argument(
         "models", nargs="+", metavar="MODEL", help="names of networks; ratios are to the first"
