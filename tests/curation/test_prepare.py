@@ -270,7 +270,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("ucf110 --root IN --out OUT", "unknown data set 'ucf110'. Known: "),
+        ("ucf110 --root IN --out OUT", "unknown data set 'ucf110'. Did you mean 'ucf101'?"),
         ("ucf101 --out OUT", "ucf101: only the motion set can be generated"),
         ("ucf101 --root NONE --out OUT", "no such folder. Set --root"),
         ("ucf101 --root EMPTY --out OUT", "no video ("),
