@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -86,11 +86,15 @@ def measure(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, Any]:
 
 def run(command: Sequence[str]) -> Seconds:
     """Start a process and wait for its end. Raises `CalledProcessError` where it fails."""
-    start, before = time.perf_counter(), os.times()
+    start, before = time.perf_counter(), children_cpu_seconds()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = os.times()
-    cpu = sum(after[2:4]) - sum(before[2:4])  # of children, user and system
-    return Seconds(time.perf_counter() - start, cpu)
+    return Seconds(time.perf_counter() - start, children_cpu_seconds() - before)
+
+
+def children_cpu_seconds() -> float:
+    """User and system time of all processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def as_table(content: dict[str, Any]) -> str:

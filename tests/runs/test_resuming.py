@@ -297,11 +297,9 @@ def test_what_contradicts_the_run_is_refused_by_name(folder: Path, whole: Path) 
     ]:
         with pytest.raises(RecipeError, match=message):
             find_resumption(recipe_of(folder, "whole", override))
-    allowed = ["--data.num_workers=3", "--data.cache_gigabytes=0.5"]
-    allowed += ["--running.checkpoint_minutes=5"]
+    allowed = ["--data.num_workers=3", "--running.checkpoint_minutes=5"]
     assert find_resumption(recipe_of(folder, "whole", *allowed)).changes == (
         "resuming with data.num_workers 3, which was 0",
-        "resuming with data.cache_gigabytes 0.5, which was 0.0",
         "resuming with running.checkpoint_minutes 5.0, which was 30.0",
     )
 
